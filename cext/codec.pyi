@@ -1,0 +1,49 @@
+"""RELOAD messages and structures <-> the structs of `xor_fast.messages` (RFC 6940 6.3 to 7.4, 10.7 to 10.9).
+
+For every valid input encode(decode(x)) == x. What is not valid raises WireError with offset, structure and rule.
+Loads no event loop, no TLS, no XML and no cryptography.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from xor_fast.messages import (
+    Body, DataModel, ForwardingHeader, Message, MessageExtension, SecurityBlock, SignerIdentity, StoredDataValue,
+)
+
+T = TypeVar("T", bound=Body)
+
+def decode_message(data: bytes, node_id_length: int = 16, kinds: Mapping[int, DataModel] | None = None) -> Message:
+    """A whole message. Values of a Kind that is not in `kinds` stay bytes; so does the body of a code without a struct.
+    A fragment (offset above 0 or not the last) raises WireError: join it first."""
+
+def encode_message(message: Message) -> bytes: ...
+
+def decode_body(
+    code: int, data: bytes, node_id_length: int = 16, kinds: Mapping[int, DataModel] | None = None,
+) -> Body | bytes: ...
+
+def encode_body(code: int, body: Body | bytes) -> bytes: ...
+
+def decode_struct(
+    cls: type[T], data: bytes, node_id_length: int = 16, kinds: Mapping[int, DataModel] | None = None,
+) -> T:
+    """One structure that fills `data` exactly."""
+
+def encode_struct(value: Body) -> bytes: ...
+
+def signature_input(data: bytes) -> bytes:
+    """What the signature of a message covers, cut from its own bytes (6.3.4):
+    overlay || transaction_id || MessageContents || SignerIdentity."""
+
+def encode_contents(code: int, body: Body | bytes, extensions: tuple[MessageExtension, ...] = ()) -> bytes:
+    """MessageContents (6.3.3)."""
+
+def assemble(header: ForwardingHeader, contents: bytes, security: SecurityBlock) -> bytes:
+    """A whole message from already encoded contents; the length field is set here."""
+
+def value_signature_input(
+    resource_id: bytes, kind: int, storage_time: int, value: StoredDataValue, identity: SignerIdentity,
+) -> bytes:
+    """What the signature of a stored value covers (7.1): resource_id with its length byte || kind u32 ||
+    storage_time u64 || StoredDataValue (an array index as zero) || SignerIdentity (notes 3.2, 3.3)."""

@@ -1,0 +1,82 @@
+"""The data plane: bytes of links in, bytes of links out; answers, drops or forwards each message in one pass.
+
+Sans-I/O. The driver feeds `receive` and, before it waits, sends what `sends` gives and lets the node take the inbox.
+A link is a small integer: a slot and a generation, so that a late event of a reused slot is recognised.
+Nothing a peer sends raises: it is counted in `counters` and at most put into the inbox with its verdict.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from .ring import Ring
+
+SELF: int
+"""The link number of messages we sent to ourselves."""
+
+class Verdict(IntEnum):
+    DELIVER = 0
+    """For us: verify and handle."""
+    FORWARDED = 1
+    DROPPED = 2
+    """Counted; nothing else to do."""
+    TTL_EXCEEDED = 3
+    """A request to be answered with Error_TTL_Exceeded."""
+    UNSUPPORTED_OPTION = 4
+    """A request with an unknown FORWARD_CRITICAL option, to be answered with Error_Unsupported_Forwarding_Option."""
+    INCOMPATIBLE = 5
+    """Other overlay or version in an otherwise sound header: Error_Incompatible_with_Overlay."""
+    TOO_LARGE = 6
+    """A request above the overlay's max-message-size: Error_Message_Too_Large."""
+
+class Received(NamedTuple):
+    link: int
+    verdict: Verdict
+    message: bytes
+
+class Switch:
+    ring: Ring
+    node_id: bytes
+    overlay: int
+    initial_ttl: int
+    max_message_size: int
+
+    def __init__(
+        self, ring: Ring, overlay: int, *, initial_ttl: int = 100, max_message_size: int = 5000,
+        first_generation: int = 0,
+    ) -> None:
+        """first_generation: random, 0 to 7, where the slots' generation counters start (6.3.2.2)."""
+    def open_link(self, now: float, node_id: bytes) -> int:
+        """A connection whose certificate proved node_id. -1 when the table or the node's share of it is full.
+        The newest link of a Node-ID is the one that is written to. Slots are handed out in rotation (6.3.2.2)."""
+    def close_link(self, link: int) -> None:
+        """Forget a link and its outbox. An unknown or stale number is ignored."""
+    def link_of(self, node_id: bytes) -> int:
+        """The link to write to for a directly connected node, or -1."""
+    def node_of(self, link: int) -> bytes | None: ...
+    def links(self) -> list[int]: ...
+    def set_full(self, link: int, is_full: bool) -> None:
+        """The driver's buffer of this link is above its mark: forwarded messages for it are dropped and counted."""
+    def receive(self, now: float, link: int, data: bytes | bytearray | memoryview) -> bool:
+        """Bytes of a link; data is used only during the call. False: the link broke the framing, close it."""
+    def originate(self, now: float, message: bytes, link: int = -1) -> Verdict:
+        """Send an own message (whole, ttl as it shall leave). With link >= 0 it goes out there whatever the table
+        says; else by its first Destination, by the same rules as a received one. For ourselves: into the inbox."""
+    def first_hop(self, message: bytes) -> int:
+        """The link `originate` would use now, SELF, or -1."""
+    def sends(self) -> list[tuple[int, bytes]]:
+        """What waits for each link, joined; empties the outboxes."""
+    @property
+    def dirty(self) -> bool:
+        """Is there anything for `sends` to give?"""
+    @property
+    def has_inbox(self) -> bool: ...
+    def take_inbox(self) -> list[Received]: ...
+    def silent_links(self, now: float) -> list[int]:
+        """Links whose oldest unacknowledged frame is older than their RTO (RFC 6298, 6.6.5)."""
+    def idle_since(self, link: int) -> float:
+        """When this link last gave us anything."""
+    def rtt(self, link: int) -> float:
+        """Smoothed round-trip time in seconds from frame ACKs, 0.0 while unknown."""
+    @property
+    def counters(self) -> dict[str, int]:
+        """Messages forwarded, delivered, originated, bytes in and out, and one counter for each kind of drop."""

@@ -1,0 +1,59 @@
+"""Builds xor_fast.cext.* from cext/*.pyx; everything else stands in pyproject.toml.
+
+XOR_FAST_BUILD chooses the kind of build: "" (optimised), "debug" (assertions, no optimisation),
+"asan" (address and undefined-behaviour sanitizers), "coverage" (line tracing of the .pyx files).
+`xor_fast/cext` is a link to `cext/`, so that a module's .pyx, .pxd and .pyi stand side by side and
+Cython finds the .pxd by the module's full name.
+"""
+
+import os
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+MODULES = ("ids", "wire", "ring", "switch", "codec")
+KINDS: dict[str, tuple[list[str], list[str]]] = {
+    "": (["-O2", "-Wall", "-Wno-unreachable-code"], []),
+    "debug": (["-O0", "-g", "-UNDEBUG", "-Wall", "-Wno-unreachable-code"], []),
+    "asan": (
+        ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"],
+        ["-fsanitize=address,undefined"],
+    ),
+    "coverage": (["-O0", "-g"], []),
+}
+
+kind = os.environ.get("XOR_FAST_BUILD", "")
+if kind not in KINDS:
+    raise SystemExit(f"setup.py: XOR_FAST_BUILD={kind!r} is not one of {', '.join(map(repr, KINDS))}")
+compile_args, link_args = KINDS[kind]
+coverage = kind == "coverage"
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"xor_fast.cext.{name}",
+                [f"xor_fast/cext/{name}.pyx"],
+                include_dirs=["cext"],
+                extra_compile_args=compile_args,
+                extra_link_args=link_args,
+                define_macros=[("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if coverage else [],
+            )
+            for name in MODULES
+            if os.path.exists(f"xor_fast/cext/{name}.pyx")
+        ],
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": kind != "",
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "binding": True,
+            "embedsignature": False,
+            "linetrace": coverage,
+        },
+        # Line coverage of a .pyx needs the generated C beside it; every other build keeps the tree clean.
+        build_dir=None if coverage else "build/c",
+        nthreads=int(os.environ.get("XOR_FAST_JOBS", "2")),
+    ),
+)

@@ -1,0 +1,89 @@
+"""Every bound of the node, in one place, each with its reason. What a bound drops has a counter.
+
+Times are seconds unless the name says otherwise; sizes are bytes. What the overlay's configuration
+document sets (max-message-size, initial-ttl, timers) is in `config.Overlay`, with the RFC's defaults.
+"""
+
+# --- one message -----------------------------------------------------------------------------------
+MAX_MESSAGE_SIZE_DEFAULT = 5000  # RFC 6940 11.1, when the configuration says nothing
+MAX_MESSAGE_SIZE = 1 << 20  # whatever a configuration says: a frame's 24-bit length must not pin 16 MiB a link
+FRAME_HEADER_SIZE = 8  # type, 32-bit sequence, 24-bit length (RFC 6940 6.6.2)
+ACK_FRAME_SIZE = 9  # type, ack_sequence, received
+FORWARDING_HEADER_SIZE = 38  # fixed part (RFC 6940 6.3.2)
+INITIAL_TTL_DEFAULT = 100  # RFC 6940 6.3.2
+MAX_DESTINATIONS = 64  # entries of a destination or via list: above any TTL a sane overlay configures
+MAX_CERTIFICATES = 64  # in one security block: a full FetchAns of 32 devices and their chains
+MAX_CERTIFICATE_SIZE = 8192  # DER; an RSA-4096 certificate with both names is below 2 kB
+
+# --- links ------------------------------------------------------------------------------------------
+MAX_LINKS = 4096  # slots a link number can name: 12 bits (RFC 6940 6.3.2.2)
+LINK_GENERATIONS = 8  # 3 bits beside the slot
+MAX_LINKS_PER_NODE = 4  # simultaneous connections one Node-ID may hold: crossing Attaches make two
+OUTBOX_SIZE = 1 << 20  # bytes waiting for one link; above it messages for that link are dropped
+LINK_BACKLOG_MARK = 4 << 20  # bytes the driver lets a transport buffer before it calls the link full
+INBOX_MESSAGES = 1024  # messages for ourselves waiting within one turn
+HANDSHAKE_TIMEOUT = 5.0  # TLS; uvloop's own default of 60 s lets silent clients pile up
+MAX_HANDSHAKES = 512  # unfinished TLS handshakes at a time, below the default descriptor limit of 1,024
+DIAL_TIMEOUT = 5.0  # one candidate
+MAX_DIALS = 64  # connection attempts at a time
+RTO_FLOOR = 1.0  # a link's RTO never falls below this: a busy peer is not a dead one
+RTO_CEILING = 10.0
+LINK_RETENTION = 30.0  # a silent link leaves the routing table at once, and is closed after this (RFC 6940 6.6.5)
+KEEPALIVE_INTERVAL = 20.0  # Ping to the wildcard on an idle link (notes 4.15: 15 to 30 s)
+
+# --- transactions -----------------------------------------------------------------------------------
+MAX_TRANSMISSIONS = 5  # RFC 6940 6.2.1
+MAX_REQUESTS = 4096  # own requests under way
+MAX_KEPT_ANSWERS = 8192  # answers kept for retransmitted requests
+MAX_KEPT_ANSWER_BYTES = 16 << 20
+
+# --- attach -----------------------------------------------------------------------------------------
+MAX_ATTACHES = 256  # under way, both directions
+MAX_CANDIDATES = 16  # of one Attach
+ATTACH_TIMEOUT = 10.0  # from the answer to the finished connection
+MAX_APP_PORTS = 64  # listening ports opened for AppAttach at a time
+APP_ATTACH_TIMEOUT = 15.0  # a port is closed after this (notes 8.20)
+
+# --- topology ---------------------------------------------------------------------------------------
+NEIGHBOURS_EACH_SIDE = 3  # RFC 6940 10.1: at least three
+FINGERS = 16  # RFC 6940 10.7.4.3
+REPLICAS = 2  # RFC 6940 10.4: the next two successors
+UPDATE_COALESCE = 0.2  # changes within this go out as one Update (notes 6.11)
+HOLD_DOWN = 30.0  # RFC 6940 10.7.1, before replicas are made for the replacement of a failed successor
+FAILED_PEER_MEMORY = 10.0  # for this long nobody's stale Update makes us Attach to a peer that has just failed
+JOIN_RETRY = (0.3, 1.0)  # random wait before another try to join, doubled up to 30 s
+HANDOVER_WINDOW = 16  # Stores under way from an admitting peer to its joiner
+HANDOVER_TIMEOUT = 60.0  # a joiner that does not take its data is given up
+MAX_UPDATE_PEERS = 512  # Node-IDs read from one Update
+
+# --- storage ----------------------------------------------------------------------------------------
+MAX_STORED_BYTES = 256 << 20  # all values together
+MAX_RESOURCES = 1 << 20
+MAX_LIFETIME = 30 * 86400  # a value cannot pin memory longer than a month without being stored again
+MAX_VALUES_PER_STORE = 64  # values in one StoreReq
+TOMBSTONE_FACTOR = 2  # nonexistent values kept: this many times max-count (notes 5.8)
+COUNTER_MEMORY = 86400.0  # generation counters outlive their values by this (notes 5.3)
+MAX_HELD_STORES = 4096  # answers that wait for a replica's confirmation
+
+# --- trust ------------------------------------------------------------------------------------------
+CERTIFICATE_CACHE = 4096  # verified certificates kept by hash
+
+# --- XMPP -------------------------------------------------------------------------------------------
+LOCATION_LIFETIME = 3600  # seconds; refreshed at half of it (notes 8.19)
+LOCATION_MAX_COUNT = 32
+LOCATION_MAX_SIZE = 2304
+LOOKUP_DEPTH = 8  # addresses followed in a row (notes 8.9)
+LOOKUP_FAN_OUT = 32  # nodes contacted for one address
+MAX_STANZA_SIZE = 262144
+MAX_STANZA_DEPTH = 64
+MAX_STREAMS = 256
+STREAM_IDLE_SPACE = 20.0  # a space is sent on an idle stream (RFC 6940 6.5.2.1: at least every 25 s)
+MAX_QUEUED_STANZAS = 1024  # received and not yet taken by the application
+
+assert MAX_MESSAGE_SIZE < 1 << 24, "a frame's length has 24 bits (RFC 6940 6.6.2)"
+assert MAX_LINKS * LINK_GENERATIONS <= 1 << 15, "a link number must fit a compact Destination (RFC 6940 6.3.2.2)"
+assert OUTBOX_SIZE >= MAX_MESSAGE_SIZE_DEFAULT + FRAME_HEADER_SIZE
+assert RTO_FLOOR <= RTO_CEILING <= LINK_RETENTION
+assert REPLICAS < NEIGHBOURS_EACH_SIDE, "a peer must know the replica set of its predecessors"
+assert STREAM_IDLE_SPACE < 25
+assert LOCATION_MAX_COUNT <= LOOKUP_FAN_OUT
