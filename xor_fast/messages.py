@@ -132,7 +132,8 @@ class Body(msgspec.Struct, frozen=True, gc=False):
 
 
 class Destination(Body, frozen=True, gc=False):
-    """type: a DestinationType; value: Node-ID, Resource-ID or opaque id without inner length byte.
+    """type: a DestinationType; value: Node-ID, Resource-ID or opaque id without inner length byte. Of a type nobody
+    knows (4 to 127), value holds all.
 
     compact marks the 16-bit form of an opaque id, so that it is written back as it came.
     """
@@ -262,7 +263,7 @@ class RouteQueryAns(Body, frozen=True, gc=False):
 
 
 class IpAddressPort(Body, frozen=True, gc=False):
-    """type: an AddressType; address: 4 or 16 bytes."""
+    """type: an AddressType; address: 4 or 16 bytes. Of a type nobody knows, address holds all and port is 0."""
 
     type: int
     address: bytes
@@ -376,11 +377,12 @@ class ArrayRange(Body, frozen=True, gc=False):
 
 
 class StoredDataSpecifier(Body, frozen=True, gc=False):
-    """model_specifier: () for a single value, ArrayRanges, dictionary keys, or bytes for an unknown Kind."""
+    """model_specifier: None for a single value, ArrayRanges, dictionary keys (none of them: all), or bytes for an
+    unknown Kind."""
 
     kind: int
     generation: int = 0
-    model_specifier: tuple[ArrayRange, ...] | tuple[bytes, ...] | bytes = ()
+    model_specifier: tuple[ArrayRange, ...] | tuple[bytes, ...] | bytes | None = ()
 
 
 class FetchReq(Body, frozen=True, gc=False):
@@ -407,7 +409,9 @@ class XmppLocationType(IntEnum):
 
 
 class XmppLocation(Body, frozen=True, gc=False):
-    """ADDRESS: address, a prepared bare JID in UTF-8. ROUTE: priority and destination_list."""
+    """ADDRESS: address, a prepared bare JID in UTF-8. ROUTE: priority and destination_list.
+
+    Of a type nobody knows, address holds all: such a location is passed over."""
 
     type: int
     address: bytes = b""
