@@ -1,0 +1,107 @@
+# Every verb a developer or CI runs. On a fresh machine each installs what it needs (tools/packages says how).
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
+KIND ?=
+DATA ?= data/bootstrap
+LISTEN ?= 127.0.0.1:6084
+NODES ?= 256
+SEED ?= 7
+PCAP ?= build/demo.pcapng
+FRAMES ?= build/frames.pcap
+ARGS ?=
+SOURCES := setup.py $(wildcard cext/*.pyx cext/*.pxd cext/*.h)
+export XOR_FAST_BUILD = $(patsubst -%,%,$(KIND))
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint debug asan coverage bench load sim demo pcap-frames packages dist clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo "  variables: DATA=$(DATA) LISTEN=$(LISTEN) NODES=$(NODES) SEED=$(SEED) PCAP=$(PCAP) ARGS='more arguments'"
+
+build: $(VENV)/built$(KIND)  ## compile the modules of cext/ and install the package into .venv
+
+run: build  ## run the first peer of a private overlay, made on first use (DATA, LISTEN)
+	@exec $(BIN)/xor-fast quickstart --data $(DATA) --listen $(LISTEN) $(ARGS)
+
+test: build $(VENV)/with-test  ## run every test (ARGS='tests/core -k join' for some)
+	@tools/packages test
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: build $(VENV)/with-test  ## ruff check, ruff format --check and mypy --strict
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+debug:  ## build without optimisation and with bounds checks, then test
+	@$(MAKE) --no-print-directory test KIND=-debug
+
+asan:  ## build with the address and undefined-behaviour sanitizers, then test the compiled modules
+	@$(MAKE) --no-print-directory build $(VENV)/with-test KIND=-asan
+	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
+		ASAN_OPTIONS=detect_leaks=0 $(BIN)/python -m pytest tests/cext tests/vectors $(ARGS)
+
+coverage: $(VENV)/with-coverage  ## line coverage of Python and Cython, as build/coverage/index.html
+	@$(MAKE) --no-print-directory build $(VENV)/with-test KIND=-coverage
+	@$(BIN)/python -m coverage run -m pytest $(ARGS)
+	@$(BIN)/python -m coverage html -d build/coverage && $(BIN)/python -m coverage report --skip-covered | tail -n 40
+
+bench: build $(VENV)/with-test  ## print the table of benchmarks, each beside its reference
+	@tools/packages test bench
+	@$(BIN)/python -m bench.table $(ARGS)
+
+load: build $(VENV)/with-test  ## only the load programs over loopback TLS: relay against C, requests answered
+	@tools/packages test bench
+	@$(BIN)/python -m bench.table --load $(ARGS)
+
+sim: build  ## simulate an overlay in virtual time (NODES, SEED)
+	@$(BIN)/xor-fast sim --nodes $(NODES) --seed $(SEED) $(ARGS)
+
+demo: build  ## eight node processes, two users, messages both ways, step by step; packets into PCAP
+	@mkdir -p $(dir $(PCAP)) && $(BIN)/xor-fast demo --pcap $(PCAP) $(ARGS)
+
+pcap-frames: build  ## extract the clear RELOAD frames of PCAP into FRAMES for tshark and Wireshark
+	@tools/packages test
+	@$(BIN)/python tools/pcap_frames.py $(PCAP) $(FRAMES)
+
+packages:  ## install the Debian packages that building, testing and benchmarks need
+	@PYTHON=$(PYTHON) tools/packages build test bench
+
+dist: build  ## source distribution and wheel in dist/
+	@$(PIP) build && $(BIN)/python -m build --quiet && ls -l dist
+
+clean:  ## remove what was built and the virtual environment; data/ stays
+	rm -rf $(VENV) build dist xor_fast.egg-info cext/*.so cext/*.c
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- stamps: a second run of a verb costs nothing ------------------------------------------------------
+$(VENV)/bin/python: | $(VENV)/packages
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/packages: tools/debian-packages.txt tools/packages
+	@PYTHON=$(PYTHON) tools/packages build
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/with-run: pyproject.toml | $(VENV)/bin/python
+	@echo "installing what the package needs from PyPI into $(VENV)"
+	@$(PYTHON) tools/requirements.py build run >$(VENV)/run.txt && $(PIP) -r $(VENV)/run.txt
+	@touch $@
+
+$(VENV)/with-%: pyproject.toml | $(VENV)/with-run
+	@echo "installing the packages of the extra '$*' from PyPI into $(VENV)"
+	@$(PYTHON) tools/requirements.py $* >$(VENV)/$*.txt && $(PIP) -r $(VENV)/$*.txt
+	@touch $@
+
+# One stamp per kind of build (KIND is "", -debug, -asan or -coverage); the compiler runs anew when the kind changes.
+$(VENV)/built$(KIND): $(SOURCES) $(VENV)/with-run $(VENV)/installed
+	@test -e $@ || ! test -e $(VENV)/built* || rm -rf build/temp* cext/*.so
+	@rm -f $(VENV)/built*
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+# The package itself, by reference to this folder: names, versions and the command xor-fast.
+$(VENV)/installed: pyproject.toml | $(VENV)/with-run
+	@echo "compiling the modules of cext/"
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@

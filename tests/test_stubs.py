@@ -1,0 +1,108 @@
+"""The .pyi of each compiled module names exactly what the built module has, with the same parameters."""
+
+import ast
+import importlib
+import inspect
+import types
+from pathlib import Path
+
+import pytest
+
+CEXT = Path(__file__).parent.parent / "cext"
+MODULES = sorted(path.stem for path in CEXT.glob("*.pyx"))
+Function = ast.FunctionDef
+
+
+def is_public(name: str) -> bool:
+    return not name.startswith("_") or name == "__init__"
+
+
+def stub_of(name: str) -> ast.Module:
+    return ast.parse((CEXT / f"{name}.pyi").read_text())
+
+
+def parameters(function: Function) -> list[tuple[str, bool]]:
+    """(name, has a default) of each parameter in order."""
+    given = function.args
+    plain = given.posonlyargs + given.args
+    first_default = len(plain) - len(given.defaults)
+    found = [(a.arg, i >= first_default) for i, a in enumerate(plain)]
+    return found + [(a.arg, d is not None) for a, d in zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+
+
+def built_parameters(function: object) -> list[tuple[str, bool]] | None:
+    """The same of a built function, or None for a slot, whose signature C keeps to itself."""
+    try:
+        signature = inspect.signature(function)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return [(p.name, p.default is not p.empty) for p in signature.parameters.values()]
+
+
+def is_property(function: Function) -> bool:
+    return any(ast.unparse(decorator) == "property" for decorator in function.decorator_list)
+
+
+def differences(name: str) -> list[str]:
+    module = importlib.import_module(f"xor_fast.cext.{name}")
+    found: list[str] = []
+
+    def compare(where: str, function: Function, built: object) -> None:
+        has = None if is_property(function) else built_parameters(built)
+        if has is not None and has != parameters(function):
+            found.append(f"{where}: stub {parameters(function)}, module {has}")
+
+    stubbed: set[str] = set()
+    for node in stub_of(name).body:
+        if isinstance(node, Function):
+            stubbed.add(node.name)
+            if not callable(getattr(module, node.name, None)):
+                found.append(f"{node.name}: in the stub only")
+            else:
+                compare(node.name, node, getattr(module, node.name))
+        elif isinstance(node, ast.ClassDef):
+            stubbed.add(node.name)
+            cls = getattr(module, node.name, None)
+            if cls is None:
+                found.append(f"{node.name}: in the stub only")
+                continue
+            members = {m.name: m for m in node.body if isinstance(m, Function)}
+            members_of_data = {
+                m.target.id for m in node.body if isinstance(m, ast.AnnAssign) and isinstance(m.target, ast.Name)
+            }
+            for member, function in members.items():
+                if not hasattr(cls, member):
+                    found.append(f"{node.name}.{member}: in the stub only")
+                elif member != "__init__":
+                    compare(f"{node.name}.{member}", function, inspect.getattr_static(cls, member))
+            built_members = {m for m in vars(cls) if not m.startswith("_")}
+            found += [f"{node.name}.{m}: in the module only" for m in built_members - set(members) - members_of_data]
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            stubbed.add(node.target.id)
+            if not hasattr(module, node.target.id):
+                found.append(f"{node.target.id}: in the stub only")
+    for public, value in vars(module).items():
+        own = getattr(value, "__module__", None) == module.__name__
+        if public.startswith("_") or isinstance(value, types.ModuleType) or public in stubbed:
+            continue
+        if own or (public.isupper() and isinstance(value, (int, bytes, str))):
+            found.append(f"{public}: in the module only")
+    return found
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_stub_and_module_agree(name: str) -> None:
+    assert differences(name) == []
+
+
+def test_every_compiled_module_has_a_stub_and_a_declaration_file() -> None:
+    assert [n for n in MODULES if not (CEXT / f"{n}.pyi").exists() or not (CEXT / f"{n}.pxd").exists()] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_planted_difference_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = stub_of(name)
+    victim = next(node for node in stub.body if isinstance(node, Function | ast.ClassDef))
+    victim.name = "renamed"
+    monkeypatch.setattr(f"{__name__}.stub_of", lambda _: stub)
+    assert any("renamed" in line for line in differences(name))
