@@ -73,7 +73,7 @@ def differences(name: str) -> list[str]:
             for member, function in members.items():
                 if not hasattr(cls, member):
                     found.append(f"{node.name}.{member}: in the stub only")
-                elif member != "__init__":
+                elif not member.startswith("__"):  # a slot knows no names
                     compare(f"{node.name}.{member}", function, inspect.getattr_static(cls, member))
             built_members = {m for m in vars(cls) if not m.startswith("_")}
             found += [f"{node.name}.{m}: in the module only" for m in built_members - set(members) - members_of_data]
