@@ -3,6 +3,7 @@
 Sans-I/O. The driver feeds `receive` and, before it waits, sends what `sends` gives and lets the node take the inbox.
 A link is a small integer: a slot and a generation, so that a late event of a reused slot is recognised.
 Nothing a peer sends raises: it is counted in `counters` and at most put into the inbox with its verdict.
+Counters: received, acked, delivered, forwarded, originated, bytes_in, bytes_out, and drop_* for each kind of drop.
 """
 
 from enum import IntEnum
@@ -26,9 +27,12 @@ class Verdict(IntEnum):
     INCOMPATIBLE = 5
     """Other overlay or version in an otherwise sound header: Error_Incompatible_with_Overlay."""
     TOO_LARGE = 6
-    """A request above the overlay's max-message-size: Error_Message_Too_Large."""
+    """A request above the overlay's max-message-size, as received or with the Via entry we would add:
+    Error_Message_Too_Large. Only in the first case has the link to be closed (6.6)."""
 
 class Received(NamedTuple):
+    """A message in the inbox, whole and exactly as received: own entries ahead of the last Destination included."""
+
     link: int
     verdict: Verdict
     message: bytes
@@ -44,7 +48,8 @@ class Switch:
         self, ring: Ring, overlay: int, *, initial_ttl: int = 100, max_message_size: int = 5000,
         first_generation: int = 0,
     ) -> None:
-        """first_generation: random, 0 to 7, where the slots' generation counters start (6.3.2.2)."""
+        """overlay: the header field (`ids.overlay_hash`); first_generation: random, 0 to 7, where the slots' generation
+        counters start (6.3.2.2). The other two may be set again when the configuration changes."""
     def open_link(self, now: float, node_id: bytes) -> int:
         """A connection whose certificate proved node_id. -1 when the table or the node's share of it is full.
         The newest link of a Node-ID is the one that is written to. Slots are handed out in rotation (6.3.2.2)."""
@@ -55,12 +60,16 @@ class Switch:
     def node_of(self, link: int) -> bytes | None: ...
     def links(self) -> list[int]: ...
     def set_full(self, link: int, is_full: bool) -> None:
-        """The driver's buffer of this link is above its mark: forwarded messages for it are dropped and counted."""
+        """The driver's buffer of this link is above its mark: messages and ACKs for it are dropped and counted, own ones
+        too (a peer that asks and does not read must not make us keep the answers)."""
     def receive(self, now: float, link: int, data: bytes | bytearray | memoryview) -> bool:
         """Bytes of a link; data is used only during the call. False: the link broke the framing, close it."""
     def originate(self, now: float, message: bytes, link: int = -1) -> Verdict:
         """Send an own message (whole, ttl as it shall leave). With link >= 0 it goes out there whatever the table
-        says; else by its first Destination, by the same rules as a received one. For ourselves: into the inbox."""
+        says; else by its first Destination, by the same rules as a received one. For ourselves: into the inbox.
+
+        DELIVER, FORWARDED or DROPPED (counted); TTL_EXCEEDED when its ttl is above initial_ttl and TOO_LARGE when it is
+        above max_message_size: not sent. WireError when it has no sound forwarding header."""
     def first_hop(self, message: bytes) -> int:
         """The link `originate` would use now, SELF, or -1."""
     def sends(self) -> list[tuple[int, bytes]]:

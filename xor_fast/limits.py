@@ -12,6 +12,7 @@ ACK_FRAME_SIZE = 9  # type, ack_sequence, received
 FORWARDING_HEADER_SIZE = 38  # fixed part (RFC 6940 6.3.2)
 INITIAL_TTL_DEFAULT = 100  # RFC 6940 6.3.2
 MAX_DESTINATIONS = 64  # entries of a destination or via list: above any TTL a sane overlay configures
+MAX_HEADER_GROWTH = MAX_DESTINATIONS * 22  # a frame this much above max-message-size is still read, to be answered
 MAX_CERTIFICATES = 64  # in one security block: a full FetchAns of 32 devices and their chains
 MAX_CERTIFICATE_SIZE = 8192  # DER; an RSA-4096 certificate with both names is below 2 kB
 

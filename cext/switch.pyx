@@ -1,0 +1,714 @@
+from enum import IntEnum
+from typing import NamedTuple
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy, memmove
+from xor_fast.cext.ids cimport equal, id_bytes, load_id, load_u16, load_u24, load_u32, read_id
+from xor_fast.cext.link cimport is_silent, note_acked, note_received, open_frame, put_ack, release_link
+from xor_fast.cext.wire cimport (
+    ACK_FRAME,
+    ACK_SIZE,
+    DATA_FRAME,
+    DATA_HEADER_SIZE,
+    FIXED_SIZE,
+    FRAGMENT_BIT,
+    FRAGMENT_OFFSET,
+    NODE,
+    OPAQUE_ID,
+    RELO_TOKEN,
+    RESOURCE,
+    Destination,
+    Reader,
+    empty,
+    extend,
+    forwarded_size,
+    read_destination,
+    read_header,
+    read_u8,
+    read_u16,
+    reader,
+    release,
+    take,
+    write_forwarded,
+)
+
+from xor_fast import limits
+from xor_fast.errors import WireError
+
+SELF = -2
+
+NAMES = (
+    "received",
+    "acked",
+    "delivered",
+    "forwarded",
+    "originated",
+    "bytes_in",
+    "bytes_out",
+    "drop_stale_link",
+    "drop_frame_type",
+    "drop_frame_size",
+    "drop_token",
+    "drop_header",
+    "drop_length",
+    "drop_overlay",
+    "drop_version",
+    "drop_fragment_bit",
+    "drop_ttl_too_large",
+    "drop_too_large",
+    "drop_bad_list",
+    "drop_long_list",
+    "drop_resource_place",
+    "drop_no_destination",
+    "drop_duplicate_destination",
+    "drop_bad_option",
+    "drop_opaque_id",
+    "drop_destination_type",
+    "drop_foreign_node",
+    "drop_no_route",
+    "drop_ttl_zero",
+    "drop_forward_critical",
+    "drop_link_full",
+    "drop_outbox_full",
+    "drop_inbox_full",
+    "drop_ack",
+    "drop_no_memory",
+)
+assert len(NAMES) == COUNTS
+
+# The bounds as C values, read once.
+cdef int MAX_LINKS = limits.MAX_LINKS
+cdef int LINK_GENERATIONS = limits.LINK_GENERATIONS
+cdef int MAX_LINKS_PER_NODE = limits.MAX_LINKS_PER_NODE
+cdef int INBOX_MESSAGES = limits.INBOX_MESSAGES
+cdef size_t OUTBOX_SIZE = limits.OUTBOX_SIZE
+cdef size_t MAX_DESTINATIONS = limits.MAX_DESTINATIONS
+cdef size_t MAX_HEADER_GROWTH = limits.MAX_HEADER_GROWTH
+cdef double RTO_FLOOR = limits.RTO_FLOOR
+cdef double RTO_CEILING = limits.RTO_CEILING
+
+cdef enum:
+    SLOT_BITS = 12              # of a link number; the generation stands above (RFC 6940 6.3.2.2)
+    OWN_MESSAGE = -2            # SELF
+    VERSION = 0x0A
+    FORWARD_CRITICAL = 0x01
+    LAST_ANSWER = 0xFFFF        # the message code of Error: odd, and an answer all the same
+
+cdef enum:
+    DELIVER = 0
+    FORWARD = 1
+    DROP = 2
+    TTL_EXCEEDED = 3
+    UNSUPPORTED_OPTION = 4
+    INCOMPATIBLE = 5
+    TOO_LARGE = 6
+
+cdef struct Kept:
+    int link
+    int verdict
+    size_t size
+
+
+class Verdict(IntEnum):
+    DELIVER = 0
+    FORWARDED = 1
+    DROPPED = 2
+    TTL_EXCEEDED = 3
+    UNSUPPORTED_OPTION = 4
+    INCOMPATIBLE = 5
+    TOO_LARGE = 6
+
+
+cdef tuple VERDICTS = tuple(Verdict)
+
+
+class Received(NamedTuple):
+    link: int
+    verdict: Verdict
+    message: bytes
+
+
+cdef class Switch:
+    def __cinit__(
+        self, Ring ring not None, uint32_t overlay, *, uint8_t initial_ttl=100, uint32_t max_message_size=5000,
+        int first_generation=0,
+    ):
+        if max_message_size > <uint32_t>limits.MAX_MESSAGE_SIZE:
+            raise ValueError(f"max_message_size is above limits.MAX_MESSAGE_SIZE = {limits.MAX_MESSAGE_SIZE}")
+        if not 0 <= first_generation < LINK_GENERATIONS:
+            raise ValueError(f"first_generation has to be 0 to {LINK_GENERATIONS - 1}")
+        self.ring = ring
+        self.node_id = ring.node_id
+        self.id_length = read_id(ring.node_id, &self.own)
+        read_id(b"\xff" * len(ring.node_id), &self.wildcard)
+        self.overlay = overlay
+        self.initial_ttl = initial_ttl
+        self.max_message_size = max_message_size
+        self.slots = <Link**>calloc(<size_t>MAX_LINKS, sizeof(Link*))
+        self.generations = <uint8_t*>malloc(<size_t>MAX_LINKS)
+        self.live = <int*>malloc(<size_t>MAX_LINKS * sizeof(int))
+        self.dirty_slots = <int*>malloc(<size_t>MAX_LINKS * sizeof(int))
+        if self.slots == NULL or self.generations == NULL or self.live == NULL or self.dirty_slots == NULL:
+            raise MemoryError
+        for i in range(MAX_LINKS):
+            self.generations[i] = <uint8_t>first_generation
+        self.reindex()
+
+    def __dealloc__(self):
+        for i in range(self.live_count):
+            release_link(self.slots[self.live[i]])
+            free(self.slots[self.live[i]])
+        free(self.slots)
+        free(self.generations)
+        free(self.live)
+        free(self.dirty_slots)
+        free(self.index)
+        release(&self.inbox)
+
+    # --- links --------------------------------------------------------------------------------------
+
+    def open_link(self, double now, bytes node_id not None):
+        cdef Id key
+        cdef Link* link
+        cdef int slot, i, same = 0
+        if read_id(node_id, &key) != self.id_length:
+            raise ValueError(f"a Node-ID of this overlay has {self.id_length} bytes, not {len(node_id)}")
+        for i in range(self.live_count):
+            same += equal(&self.slots[self.live[i]].node_id, &key)
+        if self.live_count == MAX_LINKS or same >= MAX_LINKS_PER_NODE:
+            return -1
+        # In rotation, so that a slot rests as long as possible before it is used again (6.3.2.2).
+        slot = self.next_slot
+        while self.slots[slot] != NULL:
+            slot = (slot + 1) % MAX_LINKS
+        self.next_slot = (slot + 1) % MAX_LINKS
+        link = <Link*>calloc(1, sizeof(Link))
+        if link == NULL:
+            raise MemoryError
+        link.node_id = key
+        link.number = slot | <int>self.generations[slot] << SLOT_BITS
+        link.heard_at = now
+        link.rto = RTO_FLOOR
+        self.generations[slot] = <uint8_t>((self.generations[slot] + 1) % LINK_GENERATIONS)
+        self.slots[slot] = link
+        self.live[self.live_count] = slot
+        self.live_count += 1
+        self.reindex()
+        return link.number
+
+    def close_link(self, int link):
+        cdef Link* closed = self.link_at(link)
+        cdef int slot = link & ((1 << SLOT_BITS) - 1)
+        if closed == NULL:
+            return
+        self.live_count = without(self.live, self.live_count, slot)
+        if closed.is_dirty:
+            self.dirty_count = without(self.dirty_slots, self.dirty_count, slot)
+        self.slots[slot] = NULL
+        release_link(closed)
+        free(closed)
+        self.reindex()
+
+    def link_of(self, bytes node_id not None):
+        cdef Id key
+        if read_id(node_id, &key) != self.id_length:
+            return -1
+        cdef Link* link = self.find(&key)
+        return -1 if link == NULL else link.number
+
+    def node_of(self, int link):
+        cdef Link* found = self.link_at(link)
+        return None if found == NULL else id_bytes(&found.node_id, self.id_length)
+
+    def links(self):
+        return [self.slots[self.live[i]].number for i in range(self.live_count)]
+
+    def set_full(self, int link, bint is_full):
+        cdef Link* found = self.link_at(link)
+        if found != NULL:
+            found.is_full = is_full
+
+    def silent_links(self, double now):
+        return [
+            self.slots[self.live[i]].number for i in range(self.live_count) if is_silent(self.slots[self.live[i]], now)
+        ]
+
+    def idle_since(self, int link):
+        cdef Link* found = self.link_at(link)
+        return 0.0 if found == NULL else found.heard_at
+
+    def rtt(self, int link):
+        cdef Link* found = self.link_at(link)
+        return 0.0 if found == NULL else found.srtt
+
+    # --- in and out ---------------------------------------------------------------------------------
+
+    def receive(self, double now, int link, data not None):
+        cdef Py_buffer view
+        cdef Link* source = self.link_at(link)
+        cdef bint is_sound
+        if source == NULL:
+            self.counts[DROP_STALE_LINK] += 1
+            return False
+        if source.is_broken:
+            return False
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        is_sound = self.read_frames(source, <const uint8_t*>view.buf, <size_t>view.len, now)
+        PyBuffer_Release(&view)
+        return is_sound
+
+    def originate(self, double now, bytes message not None, int link=-1):
+        cdef Passage p
+        cdef Outcome outcome
+        self.read_own(message, &p)
+        if p.header.ttl > self.initial_ttl:
+            # "MUST NOT exceed 100 unless defined otherwise by the overlay configuration" (6.3.2).
+            return VERDICTS[TTL_EXCEEDED]
+        if p.size > self.max_message_size:
+            return VERDICTS[TOO_LARGE]
+        if link >= 0:
+            p.target = self.link_at(link)
+            outcome = DROP_STALE_LINK if p.target == NULL else FORWARDED
+        else:
+            outcome = self.route(&p)
+        if outcome == FORWARDED:
+            outcome = self.put(&p, p.header.ttl, NULL, now)
+        if outcome == DELIVERED and not self.keep(OWN_MESSAGE, DELIVER, p.message, p.size):
+            outcome = DROP_INBOX_FULL
+        if outcome == FORWARDED or outcome == DELIVERED:
+            self.counts[ORIGINATED] += 1
+            return VERDICTS[FORWARD if outcome == FORWARDED else DELIVER]
+        self.counts[outcome] += 1
+        return VERDICTS[DROP]
+
+    def first_hop(self, bytes message not None):
+        cdef Passage p
+        self.read_own(message, &p)
+        cdef Outcome outcome = self.route(&p)
+        if outcome == DELIVERED:
+            return SELF
+        return p.target.number if outcome == FORWARDED else -1
+
+    def sends(self):
+        cdef list out = []
+        cdef Link* link
+        cdef int i
+        for i in range(self.dirty_count):
+            link = self.slots[self.dirty_slots[i]]
+            link.is_dirty = False
+            self.counts[BYTES_OUT] += link.outbox.size
+            out.append(
+                (link.number, PyBytes_FromStringAndSize(<char*>link.outbox.data, <Py_ssize_t>link.outbox.size))
+            )
+            empty(&link.outbox)
+        self.dirty_count = 0
+        return out
+
+    @property
+    def dirty(self):
+        return self.dirty_count > 0
+
+    @property
+    def has_inbox(self):
+        return self.inbox_count > 0
+
+    def take_inbox(self):
+        cdef list out = []
+        cdef Kept kept
+        cdef const uint8_t* p = self.inbox.data
+        for _ in range(self.inbox_count):
+            memcpy(&kept, p, sizeof(Kept))
+            p += sizeof(Kept)
+            out.append(
+                Received(
+                    kept.link, VERDICTS[kept.verdict], PyBytes_FromStringAndSize(<const char*>p, <Py_ssize_t>kept.size)
+                )
+            )
+            p += kept.size
+        self.inbox_count = 0
+        empty(&self.inbox)
+        return out
+
+    @property
+    def counters(self):
+        return {name: self.counts[i] for i, name in enumerate(NAMES)}
+
+    # --- the link table -----------------------------------------------------------------------------
+
+    cdef Link* link_at(self, int number) noexcept nogil:
+        cdef Link* link
+        if number < 0 or number >= LINK_GENERATIONS << SLOT_BITS:
+            return NULL
+        link = self.slots[number & ((1 << SLOT_BITS) - 1)]
+        return link if link != NULL and link.number == number else NULL
+
+    cdef Link* find(self, const Id* node_id) noexcept nogil:
+        """The newest link of a node, or NULL."""
+        cdef size_t i = bucket(node_id) & (self.index_size - 1)
+        while self.index[i] >= 0:
+            if equal(&self.slots[self.index[i]].node_id, node_id):
+                return self.slots[self.index[i]]
+            i = (i + 1) & (self.index_size - 1)
+        return NULL
+
+    cdef int reindex(self) except -1:
+        """Made anew for each opened or closed link: that is rare, and a handshake costs far more."""
+        cdef size_t size = 16, i
+        cdef int n, slot
+        while size <= 2 * <size_t>self.live_count:
+            size *= 2
+        if size != self.index_size:
+            free(self.index)
+            self.index_size = 0
+            self.index = <int*>malloc(size * sizeof(int))
+            if self.index == NULL:
+                raise MemoryError
+            self.index_size = size
+        for i in range(size):
+            self.index[i] = -1
+        for n in range(self.live_count):
+            slot = self.live[n]
+            i = bucket(&self.slots[slot].node_id) & (size - 1)
+            # A later link of the same node takes the place of the earlier one.
+            while self.index[i] >= 0 and not equal(&self.slots[self.index[i]].node_id, &self.slots[slot].node_id):
+                i = (i + 1) & (size - 1)
+            self.index[i] = slot
+        return 0
+
+    # --- frames (6.6.2) -----------------------------------------------------------------------------
+
+    cdef bint read_frames(self, Link* link, const uint8_t* data, size_t size, double now) noexcept nogil:
+        """False: the framing is broken. Whole frames are read where they stand; only an unread rest is copied."""
+        cdef size_t needed
+        cdef uint8_t* rest
+        link.heard_at = now
+        self.counts[BYTES_IN] += size
+        if link.partial.size > 0 and not self.finish_partial(link, &data, &size, now):
+            return False
+        while size > 0:
+            needed = self.frame_size(data, size)
+            if needed == 0:
+                link.is_broken = True
+                return False
+            if needed > size:
+                break
+            self.take_frame(link, data, needed, now)
+            data += needed
+            size -= needed
+        if size > 0:
+            rest = extend(&link.partial, size)
+            if rest == NULL:
+                self.counts[DROP_NO_MEMORY] += 1
+                link.is_broken = True
+                return False
+            memcpy(rest, data, size)
+        return True
+
+    cdef bint finish_partial(self, Link* link, const uint8_t** data, size_t* size, double now) noexcept nogil:
+        """Add to the frame that was begun in an earlier read just what it lacks."""
+        cdef Buffer* partial = &link.partial
+        cdef size_t needed, missing
+        cdef uint8_t* rest
+        while True:
+            needed = self.frame_size(partial.data, partial.size)
+            if needed == 0:
+                link.is_broken = True
+                return False
+            if needed == partial.size:
+                self.take_frame(link, partial.data, needed, now)
+                empty(partial)
+                return True
+            missing = min(needed - partial.size, size[0])
+            if missing == 0:
+                return True
+            rest = extend(partial, missing)
+            if rest == NULL:
+                self.counts[DROP_NO_MEMORY] += 1
+                link.is_broken = True
+                return False
+            memcpy(rest, data[0], missing)
+            data[0] += missing
+            size[0] -= missing
+
+    cdef size_t frame_size(self, const uint8_t* frame, size_t known) noexcept nogil:
+        """Size of the frame as far as its first `known` (at least 1) bytes tell it; 0 when it is none we accept.
+
+        A length above the overlay's maximum ends the link before a byte of the message is kept (6.6): a message is
+        taken that much larger as a via list may have grown on its way, so that Error_Message_Too_Large can answer it.
+        """
+        cdef size_t size
+        if frame[0] == ACK_FRAME:
+            return ACK_SIZE
+        if frame[0] != DATA_FRAME:
+            self.counts[DROP_FRAME_TYPE] += 1
+            return 0
+        if known < DATA_HEADER_SIZE:
+            return DATA_HEADER_SIZE
+        size = load_u24(frame + 5)
+        if size > self.max_message_size + MAX_HEADER_GROWTH:
+            self.counts[DROP_FRAME_SIZE] += 1
+            return 0
+        return DATA_HEADER_SIZE + size
+
+    cdef void take_frame(self, Link* link, const uint8_t* frame, size_t size, double now) noexcept nogil:
+        cdef uint32_t sequence = load_u32(frame + 1), mask
+        if frame[0] == ACK_FRAME:
+            if note_acked(link, sequence, now, RTO_FLOOR, RTO_CEILING):
+                self.counts[ACKED] += 1
+            return
+        self.counts[RECEIVED] += 1
+        mask = note_received(link, sequence)
+        # A peer that does not read must not make us keep ACKs for it without bound.
+        if link.is_full or link.outbox.size > OUTBOX_SIZE or not put_ack(link, sequence, mask):
+            self.counts[DROP_ACK] += 1
+        else:
+            self.touch(link)
+        self.pass_on(link, frame + DATA_HEADER_SIZE, size - DATA_HEADER_SIZE, now)
+
+    # --- one message (6.1) --------------------------------------------------------------------------
+
+    cdef void pass_on(self, Link* source, const uint8_t* message, size_t size, double now) noexcept nogil:
+        """Check, then deliver, forward or drop; a request whose refusal the RFC wants answered goes to the inbox."""
+        cdef Passage p
+        cdef int verdict
+        p.message = message
+        p.size = size
+        p.is_request = False
+        cdef Outcome outcome = self.check(&p)
+        if outcome == FORWARDED:
+            outcome = self.route(&p)
+        if outcome == FORWARDED:
+            outcome = self.forward(&p, source, now)
+        self.counts[outcome] += 1
+        verdict = verdict_of(outcome)
+        if verdict == DELIVER or (p.is_request and verdict >= TTL_EXCEEDED):
+            if not self.keep(source.number, verdict, message, size):
+                self.counts[DROP_INBOX_FULL] += 1
+
+    cdef Outcome check(self, Passage* p) noexcept nogil:
+        """FORWARDED when nothing is wrong with the header, else what is."""
+        cdef Outcome outcome = self.check_header(p)
+        cdef size_t count
+        cdef const uint8_t* lists = p.message + FIXED_SIZE
+        if outcome == FORWARDED:
+            outcome = self.check_list(lists, p.header.via_size, True, False, &p.via_count)
+        if outcome == FORWARDED:
+            # A loop made of repeated entries is refused (13.6.5); the way back of an answer may pass a node twice
+            # (notes 2.15).
+            outcome = self.check_list(
+                lists + p.header.via_size, p.header.destination_size, False, p.is_request, &count
+            )
+            if outcome == FORWARDED and count == 0:
+                outcome = DROP_NO_DESTINATION
+        if outcome == FORWARDED:
+            outcome = self.check_options(p)
+        return outcome
+
+    cdef Outcome check_header(self, Passage* p) noexcept nogil:
+        """The rules of 6.3.2 in its order; token and lengths first, as nothing else can be believed without them."""
+        cdef Header* h = &p.header
+        cdef Reader r = reader(p.message, p.size, 0)
+        cdef uint16_t code
+        if p.size >= 4 and load_u32(p.message) != <uint32_t>RELO_TOKEN:
+            return DROP_TOKEN
+        if not read_header(&r, h):
+            return DROP_HEADER
+        if h.length != p.size:
+            return DROP_LENGTH
+        # Only the first fragment shows the message code.
+        if h.fragment & FRAGMENT_OFFSET == 0:
+            if not read_u16(&r, &code):
+                return DROP_HEADER
+            p.is_request = code & 1 and code != LAST_ANSWER
+        if h.overlay != self.overlay:
+            return DROP_OVERLAY
+        if h.version != VERSION:
+            return DROP_VERSION
+        if not h.fragment & <uint32_t>FRAGMENT_BIT:
+            return DROP_FRAGMENT_BIT
+        if h.ttl > self.initial_ttl:
+            return DROP_TTL_TOO_LARGE
+        if p.size > self.max_message_size:
+            return DROP_TOO_LARGE
+        return FORWARDED
+
+    cdef Outcome check_list(
+        self, const uint8_t* entries, size_t size, bint is_via, bint is_unique, size_t* count
+    ) noexcept nogil:
+        cdef Reader r = reader(entries, size, 0), earlier
+        cdef Destination entry, other
+        count[0] = 0
+        while r.left > 0:
+            if count[0] == MAX_DESTINATIONS:
+                return DROP_LONG_LIST
+            if not read_destination(&r, &entry) or (entry.type == NODE and entry.size != self.id_length):
+                return DROP_BAD_LIST
+            # "It is meaningless to try to route through a resource" (6.3.2.2).
+            if entry.type == RESOURCE and (is_via or r.left > 0):
+                return DROP_RESOURCE_PLACE
+            if is_unique and count[0] > 0:
+                earlier = reader(entries, <size_t>(entry.encoded - entries), 0)
+                while read_destination(&earlier, &other):
+                    if (
+                        other.encoded_size == entry.encoded_size
+                        and memcmp(other.encoded, entry.encoded, entry.encoded_size) == 0
+                    ):
+                        return DROP_DUPLICATE_DESTINATION
+            count[0] += 1
+        return FORWARDED
+
+    cdef Outcome check_options(self, Passage* p) noexcept nogil:
+        """We know no option (6.3.2.3)."""
+        cdef size_t start = p.header.size - p.header.options_size
+        cdef Reader r = reader(p.message + start, p.header.options_size, start)
+        cdef uint8_t type, flags
+        cdef uint16_t size
+        cdef const uint8_t* option
+        p.is_critical = False
+        while r.left > 0:
+            if not (read_u8(&r, &type) and read_u8(&r, &flags) and read_u16(&r, &size) and take(&r, size, &option)):
+                return DROP_BAD_OPTION
+            if flags & FORWARD_CRITICAL:
+                p.is_critical = True
+        return FORWARDED
+
+    cdef Outcome route(self, Passage* p) noexcept nogil:
+        """Where the first Destination leads (6.1.1 to 6.1.3): DELIVERED, FORWARDED with its target, or a drop."""
+        cdef size_t start = FIXED_SIZE + p.header.via_size
+        cdef Reader r = reader(p.message + start, p.header.destination_size, 0)
+        cdef Destination entry
+        cdef Id key
+        p.target = NULL
+        p.stripped = 0
+        while read_destination(&r, &entry):
+            if entry.type == OPAQUE_ID:
+                # We issue none, so it is none of ours: a silent drop, never a guess (6.1.3).
+                return DROP_OPAQUE_ID
+            if entry.type != NODE and entry.type != RESOURCE:
+                return DROP_DESTINATION_TYPE
+            if entry.size != self.id_length:
+                return DROP_BAD_LIST
+            key = load_id(entry.value, self.id_length)
+            if entry.type == RESOURCE:
+                if not self.ring.is_own_range(&key):
+                    return self.route_by_ring(p, &key)
+                # It "MUST be the only entry", else a silent drop (6.1.1); own entries ahead of it are stripped by now.
+                return DELIVERED if r.left == 0 else DROP_RESOURCE_PLACE
+            if equal(&key, &self.wildcard):
+                # Whatever stands behind it: "never forwarded; it is consumed locally" (6.1.1).
+                return DELIVERED
+            if not equal(&key, &self.own):
+                # In the Connection Table, clients included: straight there (6.1.2), also within our own range (6.1.1).
+                p.target = self.find(&key)
+                if p.target != NULL:
+                    return FORWARDED
+                return DROP_FOREIGN_NODE if self.ring.is_own_range(&key) else self.route_by_ring(p, &key)
+            if r.left == 0:
+                return DELIVERED
+            # Ours, and not the last: strip it and look again (6.1.1).
+            p.stripped = r.offset
+        return DROP_NO_DESTINATION
+
+    cdef Outcome route_by_ring(self, Passage* p, const Id* target) noexcept nogil:
+        cdef const Id* peer = self.ring.next_peer(target)
+        if peer != NULL:
+            p.target = self.find(peer)
+        return FORWARDED if p.target != NULL else DROP_NO_ROUTE
+
+    cdef Outcome forward(self, Passage* p, Link* source, double now) noexcept nogil:
+        """Transit (6.1.2, 6.3.2)."""
+        cdef const Id* via = NULL
+        if p.header.ttl == 0:
+            return DROP_TTL_ZERO
+        # In an answer the flags are not set (6.3.2.3), and nobody could be told.
+        if p.is_critical and p.is_request:
+            return DROP_FORWARD_CRITICAL
+        # Answers need no way back (6.1.2). A later fragment does not show what it is, so it is treated as a request.
+        if p.is_request or p.header.fragment & FRAGMENT_OFFSET:
+            if p.via_count == MAX_DESTINATIONS:
+                return DROP_LONG_LIST
+            via = &source.node_id
+        return self.put(p, p.header.ttl - 1, via, now)
+
+    cdef Outcome put(self, Passage* p, uint8_t ttl, const Id* via, double now) noexcept nogil:
+        """Into the target's outbox."""
+        cdef Link* target = p.target
+        cdef size_t size = forwarded_size(p.size, via, self.id_length, p.stripped)
+        cdef uint8_t* out
+        # What the next hop would refuse, and close our link for (6.6), is refused here.
+        if size > self.max_message_size:
+            return DROP_TOO_LARGE
+        if target.is_full:
+            return DROP_LINK_FULL
+        if target.outbox.size + DATA_HEADER_SIZE + size > OUTBOX_SIZE:
+            return DROP_OUTBOX_FULL
+        out = open_frame(target, size, now)
+        if out == NULL:
+            return DROP_NO_MEMORY
+        write_forwarded(out, p.message, p.size, &p.header, ttl, via, self.id_length, p.stripped)
+        self.touch(target)
+        return FORWARDED
+
+    cdef bint keep(self, int link, int verdict, const uint8_t* message, size_t size) noexcept nogil:
+        """Into the inbox, with its verdict."""
+        cdef Kept kept
+        cdef uint8_t* out
+        if self.inbox_count == INBOX_MESSAGES:
+            return False
+        out = extend(&self.inbox, sizeof(Kept) + size)
+        if out == NULL:
+            return False
+        kept.link = link
+        kept.verdict = verdict
+        kept.size = size
+        memcpy(out, &kept, sizeof(Kept))
+        memcpy(out + sizeof(Kept), message, size)
+        self.inbox_count += 1
+        return True
+
+    cdef void touch(self, Link* link) noexcept nogil:
+        if not link.is_dirty:
+            link.is_dirty = True
+            self.dirty_slots[self.dirty_count] = link.number & ((1 << SLOT_BITS) - 1)
+            self.dirty_count += 1
+
+    cdef int read_own(self, bytes message, Passage* p) except -1:
+        """A message made here. WireError if its header is none: that is a mistake of the caller."""
+        p.message = <const uint8_t*>PyBytes_AS_STRING(message)
+        p.size = <size_t>PyBytes_GET_SIZE(message)
+        cdef Reader r = reader(p.message, p.size, 0)
+        if not read_header(&r, &p.header) or p.header.token != <uint32_t>RELO_TOKEN or p.header.length != p.size:
+            raise WireError(r.offset, "ForwardingHeader", "not a whole message")
+        return 0
+
+
+cdef int verdict_of(Outcome outcome) noexcept nogil:
+    """Which refusals the RFC wants answered (6.1, 6.3.2, 6.3.2.3, 6.6)."""
+    if outcome == DELIVERED:
+        return DELIVER
+    if outcome == FORWARDED:
+        return FORWARD
+    if outcome == DROP_TTL_ZERO or outcome == DROP_TTL_TOO_LARGE:
+        return TTL_EXCEEDED
+    if outcome == DROP_FORWARD_CRITICAL:
+        return UNSUPPORTED_OPTION
+    if outcome == DROP_OVERLAY or outcome == DROP_VERSION:
+        return INCOMPATIBLE
+    return TOO_LARGE if outcome == DROP_TOO_LARGE else DROP
+
+
+cdef size_t bucket(const Id* node_id) noexcept nogil:
+    """Node-IDs are spread already; the product also spreads those that tests count up."""
+    return <size_t>((node_id.high ^ node_id.low ^ node_id.tail) * <uint64_t>0x9E3779B97F4A7C15 >> 32)
+
+
+cdef int without(int* slots, int count, int slot) noexcept nogil:
+    """Take one slot out of a list, keeping its order; the new count."""
+    cdef int i
+    for i in range(count):
+        if slots[i] == slot:
+            memmove(slots + i, slots + i + 1, <size_t>(count - i - 1) * sizeof(int))
+            return count - 1
+    return count
