@@ -68,6 +68,12 @@ MAX_HELD_STORES = 4096  # answers that wait for a replica's confirmation
 
 # --- trust ------------------------------------------------------------------------------------------
 CERTIFICATE_CACHE = 4096  # verified certificates kept by hash
+MAX_INTERMEDIATES = 3  # CA certificates between a node and a root-cert; paths to try grow with their power
+MAX_RSA_BITS = 4096  # of a node's key: verifying with a larger one lets a member burn everybody's time
+
+# --- configuration document -------------------------------------------------------------------------
+MAX_CONFIG_SIZE = 1 << 20  # bytes of XML; a document with 1,000 bad-node entries has about 60 kB
+MAX_CONFIG_DEPTH = 32  # nested elements; RFC 6940 11.1 needs six, extensions may bring some more
 
 # --- XMPP -------------------------------------------------------------------------------------------
 LOCATION_LIFETIME = 3600  # seconds; refreshed at half of it (notes 8.19)

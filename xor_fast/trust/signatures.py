@@ -1,0 +1,205 @@
+"""Signatures over messages and stored values: `Identity` signs, `Verifier` checks (RFC 6940 6.3.4, 7.1).
+
+Both take the complete input of the signature, which already ends with the encoded SignerIdentity.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+from xor_fast import limits
+from xor_fast.config import Overlay
+from xor_fast.errors import ConfigError, TrustError
+from xor_fast.messages import (
+    CertificateType,
+    GenericCertificate,
+    HashAlgorithm,
+    Signature,
+    SignatureAlgorithm,
+    SignerIdentity,
+    SignerIdentityType,
+)
+from xor_fast.trust.certificates import Certificate, ChainChecker, check_dates, parse_certificate
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+_SHA256 = hashes.SHA256()
+_ECDSA = ec.ECDSA(_SHA256)
+_PKCS1 = padding.PKCS1v15()
+
+
+class Signer(NamedTuple):
+    """Who signed: a verified certificate and which of its Node-IDs."""
+
+    certificate: Certificate
+    node_id: bytes
+
+
+def signer_identity(certificate: Certificate, node_id: bytes) -> SignerIdentity:
+    """How signatures name this signer: the kind of hash follows from the number of Node-IDs (RFC 6940 6.3.4)."""
+    if len(certificate.node_ids) == 1:
+        return SignerIdentity(SignerIdentityType.CERT_HASH, HashAlgorithm.SHA256, certificate.digest)
+    digest = sha256(node_id + certificate.der).digest()  # no framing: Node-IDs of an overlay have one length
+    return SignerIdentity(SignerIdentityType.CERT_HASH_NODE_ID, HashAlgorithm.SHA256, digest)
+
+
+class Identity:
+    """A node's certificate and private key: what it signs with, and proves itself with on a link.
+
+    node_id        which of the certificate's Node-IDs; may be left out when there is one
+    intermediates  DER, the certificates between ours and a root-cert, in that order
+    deterministic  ECDSA by RFC 6979, so that a simulation repeats to the byte
+
+    Raises ConfigError when key, certificate and Node-ID do not belong together.
+    """
+
+    def __init__(
+        self,
+        certificate: Certificate,
+        key: PrivateKey,
+        *,
+        node_id: bytes | None = None,
+        intermediates: Sequence[bytes] = (),
+        deterministic: bool = False,
+    ) -> None:
+        if key.public_key() != certificate.public_key:
+            raise ConfigError(f"the private key does not belong to the {certificate}; take the pair issued together")
+        if node_id is None and len(certificate.node_ids) > 1:
+            raise ConfigError(
+                f"the {certificate} has {len(certificate.node_ids)} Node-IDs; say which one is to be used"
+            )
+        if node_id is not None and node_id not in certificate.node_ids:
+            raise ConfigError(f"the {certificate} does not give Node-ID {node_id.hex()}")
+        self.certificate = certificate
+        self.key = key
+        self.node_id = certificate.node_ids[0] if node_id is None else node_id
+        self.user_name = certificate.user_name
+        self.certificates = tuple(
+            GenericCertificate(CertificateType.X509, der) for der in (certificate.der, *intermediates)
+        )
+        self.signer = signer_identity(certificate, self.node_id)
+        self._ecdsa = ec.ECDSA(_SHA256, deterministic_signing=True) if deterministic else _ECDSA
+
+    @classmethod
+    def from_pem(cls, certificates: bytes, key: bytes, overlay: Overlay, *, node_id: bytes | None = None) -> "Identity":
+        """From PEM: the own certificate first, then intermediates; the key in PKCS #8 without password.
+
+        Raises ConfigError when one cannot be read, or TrustError when the certificate is not for this overlay.
+        """
+        try:
+            chain = [c.public_bytes(Encoding.DER) for c in x509.load_pem_x509_certificates(certificates)]
+            private = load_pem_private_key(key, None)
+        except (ValueError, TypeError) as e:
+            raise ConfigError(f"certificate or private key: not readable as PEM: {e}") from None
+        if not isinstance(private, PrivateKey):
+            raise ConfigError(f"private key: {type(private).__name__} cannot be used; needed is ECDSA P-256 or RSA")
+        leaf = parse_certificate(chain[0], overlay.instance_name, overlay.node_id_length)
+        return cls(leaf, private, node_id=node_id, intermediates=chain[1:])
+
+    def sign(self, data: bytes) -> Signature:
+        """The Signature over `data`, which ends with the encoded `self.signer`."""
+        if isinstance(self.key, ec.EllipticCurvePrivateKey):
+            value, algorithm = self.key.sign(data, self._ecdsa), SignatureAlgorithm.ECDSA
+        else:
+            value, algorithm = self.key.sign(data, _PKCS1, _SHA256), SignatureAlgorithm.RSA
+        return Signature(HashAlgorithm.SHA256, algorithm, self.signer, value)
+
+
+class Verifier:
+    """Checks certificates and signatures by one configuration; made anew for each.
+
+    A certificate's chain is verified once and remembered by SHA-256 of its DER; its dates are compared on each use
+    (RFC 6940 7.1). Raises ConfigError when the overlay has no usable root-cert.
+    """
+
+    def __init__(self, overlay: Overlay) -> None:
+        self._overlay = overlay
+        self._chains = ChainChecker(overlay)
+        self._certificates: OrderedDict[bytes, Certificate] = OrderedDict()  # by digest, latest used last
+        self._signers: dict[SignerIdentity, Signer] = {}  # of these certificates, by how signatures name them
+
+    def certificate(self, der: bytes, bucket: Sequence[bytes], wall_ms: int) -> Certificate:
+        """`der` as a certificate valid in this overlay at `wall_ms` (milliseconds since 1970).
+
+        bucket  certificates that came with it, among them the intermediates. Raises TrustError.
+        """
+        digest = sha256(der).digest()
+        if digest in self._certificates:
+            return self._recall(self._certificates[digest], wall_ms)
+        certificate = self._chains.check(der, bucket, wall_ms)
+        self._certificates[digest] = certificate
+        for node_id in certificate.node_ids:
+            self._signers[signer_identity(certificate, node_id)] = Signer(certificate, node_id)
+        if len(self._certificates) > limits.CERTIFICATE_CACHE:
+            _, oldest = self._certificates.popitem(last=False)
+            for node_id in oldest.node_ids:
+                del self._signers[signer_identity(oldest, node_id)]
+        return certificate
+
+    def _recall(self, certificate: Certificate, wall_ms: int) -> Certificate:
+        self._certificates.move_to_end(certificate.digest)
+        check_dates(certificate, wall_ms)
+        return certificate
+
+    def link(self, certificates: Sequence[bytes], wall_ms: int) -> Certificate:
+        """The certificate of the other end of a TLS connection, leaf first. Raises TrustError."""
+        if not certificates:
+            raise TrustError("the other end of the connection showed no certificate")
+        return self.certificate(certificates[0], certificates[1:], wall_ms)
+
+    def verify(self, signature: Signature, data: bytes, bucket: Sequence[GenericCertificate], wall_ms: int) -> Signer:
+        """Who made `signature` over `data`, which ends with the encoded signature.identity.
+
+        bucket  certificates of the message; the signer's may be missing if it was seen before. Raises TrustError.
+        """
+        signer = self._signer(signature.identity, bucket, wall_ms)
+        key = signer.certificate.public_key
+        algorithm = (signature.hash_algorithm, signature.signature_algorithm)
+        try:
+            if algorithm == (HashAlgorithm.SHA256, SignatureAlgorithm.ECDSA) and isinstance(
+                key, ec.EllipticCurvePublicKey
+            ):
+                key.verify(signature.signature_value, data, _ECDSA)
+            elif algorithm == (HashAlgorithm.SHA256, SignatureAlgorithm.RSA) and isinstance(key, rsa.RSAPublicKey):
+                key.verify(signature.signature_value, data, _PKCS1, _SHA256)
+            else:
+                raise TrustError(f"signature of node {signer.node_id.hex()}: algorithm {algorithm} is not accepted")
+        except InvalidSignature:
+            raise TrustError(f"signature of node {signer.node_id.hex()}: does not fit the data") from None
+        return signer
+
+    def _signer(self, identity: SignerIdentity, bucket: Sequence[GenericCertificate], wall_ms: int) -> Signer:
+        if identity.identity_type not in (SignerIdentityType.CERT_HASH, SignerIdentityType.CERT_HASH_NODE_ID):
+            # NONE is for synthetic values only (7.4.2.2), which nobody asks us to verify.
+            raise TrustError(f"signature: names no signer (identity type {identity.identity_type})")
+        if identity.hash_alg != HashAlgorithm.SHA256:
+            # With SHA-1 two certificates with one hash can be made, so that a signature would name two signers.
+            raise TrustError(f"signature: names its signer by hash {identity.hash_alg}, only SHA-256 is accepted")
+        signer = self._signers.get(identity)
+        if signer is not None:
+            self._recall(signer.certificate, wall_ms)
+            return signer
+        ders = [c.certificate for c in bucket if c.type == CertificateType.X509]
+        for der in ders:
+            if self._is_named(der, identity):
+                self.certificate(der, ders, wall_ms)
+        try:
+            return self._signers[identity]
+        except KeyError:
+            raise TrustError("signature: the certificate it names did not come with it") from None
+
+    def _is_named(self, der: bytes, identity: SignerIdentity) -> bool:
+        """A certificate with one Node-ID is named by cert_hash only, one with several by cert_hash_node_id only."""
+        if identity.identity_type == SignerIdentityType.CERT_HASH:
+            return sha256(der).digest() == identity.certificate_hash
+        try:
+            certificate = parse_certificate(der, self._overlay.instance_name, self._overlay.node_id_length)
+        except TrustError:
+            return False
+        return any(signer_identity(certificate, node_id) == identity for node_id in certificate.node_ids)
