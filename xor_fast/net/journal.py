@@ -37,7 +37,7 @@ def explain(error: BaseException) -> str:
         return f"certificate refused: {error.verify_message}"
     if isinstance(error, ssl.SSLError) and error.reason:
         return f"TLS: {error.reason.lower().replace('_', ' ')}"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | ConnectionAbortedError):  # uvloop aborts when a handshake takes too long
         return "no answer in time"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
