@@ -1,54 +1,19 @@
-"""A CA and certificates for the driver's tests, made with `cryptography`, not with the code under test."""
+"""Credentials for the driver's tests, and the Node-ID of a certificate as `cryptography` reads it."""
 
-import datetime
 from functools import cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.pki import NOT_BEFORE_MS, Pki
 from xor_fast.net.tls import Credentials
 
-_NOW = datetime.datetime.now(datetime.UTC)
-_DAY = datetime.timedelta(days=1)
-_PEM, _DER = serialization.Encoding.PEM, serialization.Encoding.DER
+pki = cache(Pki)
 
 
-@cache
-def authority(name: str = "root") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_NOW - _DAY)
-        .not_valid_after(_NOW + _DAY)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return certificate, key
-
-
-def credentials(node_id: bytes, *, issuer: str = "root", trusted: str = "root", expired: bool = False) -> Credentials:
-    ca, ca_key = authority(issuer)
-    key = ec.generate_private_key(ec.SECP256R1())
-    uri = f"reload://0110{node_id.hex()}@overlay.example/"
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(ca.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_NOW - _DAY)
-        .not_valid_after(_NOW - _DAY / 2 if expired else _NOW + _DAY)
-        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True)
-        .sign(ca_key, hashes.SHA256())
-    )
-    pem = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return Credentials((certificate.public_bytes(_DER),), pem, (authority(trusted)[0].public_bytes(_DER),))
+def credentials(i: int, *, issuer: int = 1, expired: bool = False) -> Credentials:
+    """Of node i. issuer: the seed of the CA that issued its certificate; all trust the CA of seed 1."""
+    not_after = {"not_after_ms": NOT_BEFORE_MS + 86_400_000} if expired else {}
+    return Credentials.of(pki(issuer).identity(i, **not_after), pki(1).overlay)
 
 
 def node_id_of(der: bytes) -> bytes:

@@ -5,63 +5,27 @@ import random
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
-import uvloop
 
-from tests.net.fake_node import FakeNode
-from tests.net.pki import authority, credentials, node_id_of
+from tests.net import drive
+from tests.net.drive import dial, do, listens_at, peer_of, until
+from tests.net.pki import credentials, node_id_of, pki
 from xor_fast import limits
 from xor_fast.actions import ClosePort, Dial, Hangup, Left, Notice, OpenPort, Purpose
 from xor_fast.errors import ConfigError, RequestFailed, StateError
 from xor_fast.net.listener import address_of, bind
-from xor_fast.net.peer import Peer
 from xor_fast.net.tls import Credentials, Tls
 
-A, B, C = b"\xaa" * 16, b"\xbb" * 16, b"\xcc" * 16
+A, B = 1, 2
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Callable[[Awaitable[None]], None]:
-    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-
-    def run_it(coroutine: Any) -> None:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(coroutine, 30))
-
-    return run_it
-
-
-@asynccontextmanager
-async def peer_of(own: Credentials, listens: bool = True) -> AsyncIterator[tuple[FakeNode, Peer]]:
-    node = FakeNode()
-    async with Peer(node, Tls(own), bind("127.0.0.1", 0) if listens else None) as peer:  # type: ignore[arg-type]
-        yield node, peer
-
-
-async def until(condition: Callable[[], Any], what: str) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail(f"did not happen: {what}")
-
-
-def do(node: FakeNode, peer: Peer, *actions: Any) -> None:
-    node.todo.extend(actions)
-    peer.turn()
-
-
-def dial(node: FakeNode, peer: Peer, *targets: Peer, ticket: int = 1, purpose: Purpose = Purpose.LINK) -> None:
-    do(node, peer, Dial(ticket, tuple(listens_at(target) for target in targets), purpose))
-
-
-def listens_at(peer: Peer) -> tuple[str, int]:
-    assert peer._listener is not None
-    return peer._listener.address
+def run(request: pytest.FixtureRequest) -> Callable[[Any], None]:
+    return partial(drive.run, loop=request.param)
 
 
 def test_bytes_reach_the_other_node_whole(run: Any, seed: int) -> None:
@@ -92,8 +56,8 @@ def test_each_side_gets_the_certificate_of_the_other(run: Any) -> None:
             dial(b, peer_b, peer_a)
             await until(lambda: b.certificates and a.certificates, "link up on both sides")
             # OpenSSL sends the root along; the certificate of the node itself comes first
-            assert node_id_of(a.certificates[100][0]) == B
-            assert node_id_of(b.certificates[100][0]) == A
+            assert node_id_of(a.certificates[100][0]) == pki(1).node_id(B)
+            assert node_id_of(b.certificates[100][0]) == pki(1).node_id(A)
 
     run(main())
 
@@ -122,7 +86,7 @@ def test_a_client_without_certificate_is_refused(run: Any, caplog: pytest.LogCap
 @pytest.mark.parametrize(
     ("stranger", "reason"),
     [
-        (lambda: credentials(B, issuer="other", trusted="root"), "certificate refused: "),
+        (lambda: credentials(B, issuer=2), "certificate refused: "),
         (lambda: credentials(B, expired=True), "certificate refused: certificate has expired"),
     ],
     ids=["another CA", "expired"],
@@ -292,7 +256,7 @@ def test_an_application_connection_is_there_when_the_node_tells_of_it(run: Any) 
             do(b, peer_b, Dial(9, addresses, Purpose.APPLICATION))
             await until(lambda: b.events("app_up") and a.events("app_up"), "both sides up")
             assert not a.events("link_up")
-            assert node_id_of(a.events("app_up")[0][1][0]) == B
+            assert node_id_of(a.events("app_up")[0][1][0]) == pki(1).node_id(B)
             do(a, peer_a, ClosePort(5))
             taken["a"].write(b"early ")
             await asyncio.sleep(0.05)
@@ -306,7 +270,7 @@ def test_an_application_connection_is_there_when_the_node_tells_of_it(run: Any) 
                 peer_b.take_application(9)
             with pytest.raises(StateError):
                 on_b.attach(reader_b)
-            with pytest.raises(OSError, match="[Cc]onnect"):
+            with pytest.raises(OSError, match=r"[Cc]onnect"):
                 await asyncio.open_connection(*addresses[0])  # the port is closed
             on_b.close()
             await until(lambda: reader_a.end is not None and reader_b.end is not None, "both told of the end")
@@ -479,8 +443,14 @@ def test_key_and_certificate_that_do_not_fit_are_said_so() -> None:
 def test_an_encrypted_key_is_refused_with_advice() -> None:
     from cryptography.hazmat.primitives import serialization
 
-    key = authority()[1].private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
+    key = (
+        pki(1)
+        .identity(A)
+        .key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
     )
     with pytest.raises(ConfigError, match="encrypted"):
         Tls(credentials(A)._replace(key=key))

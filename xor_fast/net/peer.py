@@ -159,6 +159,11 @@ class Peer:
         return {**self.node.counters, **self._counts, "connections": len(self._links)}
 
     @property
+    def address(self) -> Address | None:
+        """Where overlay links are accepted; None for a client."""
+        return self._listener.address if self._listener is not None else None
+
+    @property
     def uptime(self) -> float:
         """Seconds since the peer was made."""
         return monotonic() - self._since

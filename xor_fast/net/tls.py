@@ -13,10 +13,14 @@ from base64 import encodebytes
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from xor_fast import limits
 from xor_fast.actions import Address
+from xor_fast.config import Overlay
 from xor_fast.errors import ConfigError
 from xor_fast.net.journal import explain
+from xor_fast.trust.signatures import Identity
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
@@ -27,6 +31,13 @@ class Credentials(NamedTuple):
     certificates: tuple[bytes, ...]
     key: bytes
     roots: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, identity: Identity, overlay: Overlay) -> "Credentials":
+        """Of a node in an overlay."""
+        certificates = tuple(generic.certificate for generic in identity.certificates)
+        key = identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return cls(certificates, key, overlay.root_certs)
 
 
 class Tls:
