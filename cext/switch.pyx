@@ -678,6 +678,8 @@ cdef class Switch:
         """A message made here. WireError if its header is none: that is a mistake of the caller."""
         p.message = <const uint8_t*>PyBytes_AS_STRING(message)
         p.size = <size_t>PyBytes_GET_SIZE(message)
+        p.target = NULL
+        p.stripped = 0
         cdef Reader r = reader(p.message, p.size, 0)
         if not read_header(&r, &p.header) or p.header.token != <uint32_t>RELO_TOKEN or p.header.length != p.size:
             raise WireError(r.offset, "ForwardingHeader", "not a whole message")

@@ -23,10 +23,10 @@ MAX_LINKS_PER_NODE = 4  # simultaneous connections one Node-ID may hold: crossin
 OUTBOX_SIZE = 1 << 20  # bytes waiting for one link; above it messages for that link are dropped
 LINK_BACKLOG_MARK = 4 << 20  # bytes the driver lets a transport buffer before it calls the link full
 INBOX_MESSAGES = 1024  # messages for ourselves waiting within one turn
+TRANSIT_ERRORS_PER_SECOND = 100  # Errors made for messages that are not for us: each costs a signature
+SILENCE_CHECK = 1.0  # how often links are looked at for missing ACKs
 HANDSHAKE_TIMEOUT = 5.0  # TLS; uvloop's own default of 60 s lets silent clients pile up
 MAX_HANDSHAKES = 512  # unfinished TLS handshakes at a time, below the default descriptor limit of 1,024
-LISTEN_BACKLOG = 1024  # connections the kernel keeps until we accept them
-READ_SIZE = 1 << 18  # one buffer for the reads of all links: as much as uvloop takes from a socket at once
 DIAL_TIMEOUT = 5.0  # one candidate
 MAX_DIALS = 64  # connection attempts at a time
 RTO_FLOOR = 1.0  # a link's RTO never falls below this: a busy peer is not a dead one
@@ -46,8 +46,6 @@ MAX_CANDIDATES = 16  # of one Attach
 ATTACH_TIMEOUT = 10.0  # from the answer to the finished connection
 MAX_APP_PORTS = 64  # listening ports opened for AppAttach at a time
 APP_ATTACH_TIMEOUT = 15.0  # a port is closed after this (notes 8.20)
-MAX_PORT_HANDSHAKES = 4  # unfinished TLS handshakes on one of these ports: one is expected
-MAX_EARLY_BYTES = 65536  # of an application connection nobody has taken yet; then it is not read on
 
 # --- topology ---------------------------------------------------------------------------------------
 NEIGHBOURS_EACH_SIDE = 3  # RFC 6940 10.1: at least three
@@ -56,8 +54,14 @@ REPLICAS = 2  # RFC 6940 10.4: the next two successors
 UPDATE_COALESCE = 0.2  # changes within this go out as one Update (notes 6.11)
 HOLD_DOWN = 30.0  # RFC 6940 10.7.1, before replicas are made for the replacement of a failed successor
 FAILED_PEER_MEMORY = 10.0  # for this long nobody's stale Update makes us Attach to a peer that has just failed
-JOIN_RETRY = (0.3, 1.0)  # random wait before another try to join, doubled up to 30 s
+JOIN_RETRY = (0.3, 1.0)  # random wait before another try to join, doubled each time
+REPLICA_RETRY = 2.0  # after a replica was refused or lost
 HANDOVER_WINDOW = 16  # Stores under way from an admitting peer to its joiner
+JOIN_RETRY_CEILING = 30.0
+JOIN_ATTACH_TIMEOUT = 5.0  # a joiner asks to be let in even if one future neighbour does not answer its Attach
+LEAVE_TIMEOUT = 5.0  # a leaver goes after this, whether its neighbours answered or not
+FINGER_SEARCH_DELAY = 2.0  # losses within this make one search
+PARTITION_PROBE = 30.0  # how often a bootstrap node is asked who follows us
 HANDOVER_TIMEOUT = 60.0  # a joiner that does not take its data is given up
 MAX_UPDATE_PEERS = 512  # Node-IDs read from one Update
 
@@ -68,6 +72,8 @@ MAX_LIFETIME = 30 * 86400  # a value cannot pin memory longer than a month witho
 MAX_VALUES_PER_STORE = 64  # values in one StoreReq
 TOMBSTONE_FACTOR = 2  # nonexistent values kept: this many times max-count (notes 5.8)
 COUNTER_MEMORY = 86400.0  # generation counters outlive their values by this (notes 5.3)
+STORE_TRIES = 8  # of one wish, when the responsible peer is just changing
+STORE_RETRY = 0.5
 MAX_HELD_STORES = 4096  # answers that wait for a replica's confirmation
 
 # --- trust ------------------------------------------------------------------------------------------
@@ -78,13 +84,6 @@ MAX_RSA_BITS = 4096  # of a node's key: verifying with a larger one lets a membe
 # --- configuration document -------------------------------------------------------------------------
 MAX_CONFIG_SIZE = 1 << 20  # bytes of XML; a document with 1,000 bad-node entries has about 60 kB
 MAX_CONFIG_DEPTH = 32  # nested elements; RFC 6940 11.1 needs six, extensions may bring some more
-
-# --- the driver -------------------------------------------------------------------------------------
-LEAVE_TIMEOUT = 20.0  # an ordered leave takes no longer than this
-CLOSE_TIMEOUT = 2.0  # for TLS connections to say goodbye when the node ends
-LOG_BURST = 100  # lines of the log at once
-LOG_RATE = 2.0  # lines a second in the long run
-MAX_CONTROL_REQUEST = 65536  # bytes of one line on the control socket
 
 # --- XMPP -------------------------------------------------------------------------------------------
 LOCATION_LIFETIME = 3600  # seconds; refreshed at half of it (notes 8.19)

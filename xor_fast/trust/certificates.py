@@ -13,6 +13,7 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification
 from cryptography.x509.oid import ObjectIdentifier
 
@@ -44,6 +45,7 @@ class Certificate(msgspec.Struct, frozen=True):
     not_before_ms: int
     not_after_ms: int
     public_key: PublicKey
+    chain: tuple[bytes, ...] = ()
 
     @property
     def node_id(self) -> bytes:
@@ -207,6 +209,7 @@ class ChainChecker:
             certificate,
             not_before_ms=max(_ms(c.not_valid_before_utc) for c in chain),
             not_after_ms=min(_ms(c.not_valid_after_utc) for c in chain),
+            chain=tuple(c.public_bytes(Encoding.DER) for c in chain[1:-1]),
         )
 
     def _chain(

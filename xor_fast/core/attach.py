@@ -1,0 +1,208 @@
+"""Attach: overlay links (RFC 6940 6.5.1), with TLS-TCP-FH-NO-ICE (6.6.5).
+
+The node that sends the Attach is passive and TLS server; the one that answers connects to its candidates
+(notes 4.1, 4.2). An Attach is not routing: a peer becomes a hop only with its first Update (`core/topology.py`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from xor_fast import limits
+from xor_fast.actions import Address, Dial, Purpose
+from xor_fast.core.candidates import addresses_of, candidates_of
+from xor_fast.core.request import Handlers, Refuse, Request
+from xor_fast.core.timers import Timer
+from xor_fast.core.transactions import NO_LINK, Answer
+from xor_fast.errors import ErrorCode, RequestFailed, TrustError
+from xor_fast.messages import AttachReqAns, Code, Destination, DestinationType
+
+if TYPE_CHECKING:
+    from xor_fast.core.node import Node
+
+Attached = Callable[[float, bytes | RequestFailed], None]
+"""done(now, Node-ID of the node we are linked with now)"""
+
+
+class _Attempt:
+    """An Attach of ours, from the request until its link is up."""
+
+    __slots__ = ("done", "node_id", "timer", "transaction_id")
+
+    def __init__(self, node_id: bytes | None, done: Attached) -> None:
+        self.node_id = node_id  # None while the Attach goes to a Resource-ID: whoever answers (notes 4.4)
+        self.done = done
+        self.transaction_id: int | None = None  # None once answered or cancelled
+        self.timer: Timer | None = None
+
+
+class _Dialling:
+    """A connection we make: for the Attach of another (node_id known), or to a bootstrap node (None)."""
+
+    __slots__ = ("done", "node_id", "send_update")
+
+    def __init__(self, node_id: bytes | None, send_update: bool, done: Attached | None) -> None:
+        self.node_id = node_id
+        self.send_update = send_update
+        self.done = done
+
+
+class Attach:
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._attempts: list[_Attempt] = []
+        self._dialling: dict[int, _Dialling] = {}
+        self.handlers: Handlers = {Code.ATTACH_REQ: self._on_attach}
+
+    # --- our own Attaches ----------------------------------------------------------------------------
+
+    def is_attaching(self, node_id: bytes) -> bool:
+        return any(attempt.node_id == node_id for attempt in self._attempts)
+
+    def attach(
+        self,
+        now: float,
+        destination_list: tuple[Destination, ...],
+        done: Attached,
+        *,
+        send_update: bool = True,
+        link: int = NO_LINK,
+    ) -> None:
+        """Get a link to the last destination; done when it is up (at once if it is already)."""
+        target = destination_list[-1]
+        node_id = target.value if target.type == DestinationType.NODE else None
+        if len(self._attempts) >= limits.MAX_ATTACHES:
+            self._node.count("refused_own_attaches")
+            done(now, RequestFailed(ErrorCode.IN_PROGRESS, "too many Attaches of our own are under way"))
+            return
+        attempt = _Attempt(node_id, done)
+        self._attempts.append(attempt)
+        attempt.transaction_id = self._node.request(
+            now,
+            destination_list,
+            Code.ATTACH_REQ,
+            self._body(b"passive", send_update),
+            lambda now, outcome: self._answered(now, attempt, outcome),
+            link=link,
+        )
+
+    def dial_bootstrap(self, now: float, addresses: Sequence[Address], done: Attached) -> None:
+        """Connect to the first bootstrap node that can be reached (11.4); any member of the overlay will do."""
+        self._dial(tuple(addresses), _Dialling(None, False, done))
+
+    def _answered(self, now: float, attempt: _Attempt, outcome: Answer | RequestFailed) -> None:
+        attempt.transaction_id = None
+        if isinstance(outcome, RequestFailed):
+            if outcome.code == ErrorCode.IN_PROGRESS and attempt.node_id is not None:
+                self._await_link(now, attempt)  # 6.5.1.2: their Attach goes on, and brings the same link
+            else:
+                self._end(now, attempt, outcome)
+            return
+        assert isinstance(outcome.body, AttachReqAns)
+        attempt.node_id = outcome.signer.node_id
+        if attempt.node_id == self._node.node_id:
+            self._end(now, attempt, RequestFailed(ErrorCode.NOT_FOUND, "the Attach came back to ourselves"))
+        elif self._node.switch.link_of(attempt.node_id) != NO_LINK:
+            self._end(now, attempt, attempt.node_id)
+        else:
+            self._await_link(now, attempt)
+
+    def _await_link(self, now: float, attempt: _Attempt) -> None:
+        def too_late(now: float) -> None:
+            self._end(now, attempt, RequestFailed(ErrorCode.REQUEST_TIMEOUT, "Attach answered, but no connection came"))
+
+        attempt.timer = self._node.timers.at(now + limits.ATTACH_TIMEOUT, too_late)
+
+    def _end(self, now: float, attempt: _Attempt, outcome: bytes | RequestFailed) -> None:
+        if attempt not in self._attempts:
+            return
+        self._attempts.remove(attempt)
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        if attempt.transaction_id is not None:
+            self._node.transactions.cancel(attempt.transaction_id)
+        attempt.done(now, outcome)
+
+    # --- Attaches of others --------------------------------------------------------------------------
+
+    def _on_attach(self, now: float, request: Request) -> None:
+        body = request.message.body
+        assert isinstance(body, AttachReqAns)
+        sender = request.signer.node_id
+        if sender == self._node.node_id:
+            raise Refuse(ErrorCode.INVALID_MESSAGE, "an Attach to oneself")
+        if body.role != b"passive":
+            raise Refuse(ErrorCode.INVALID_MESSAGE, "the role of an Attach request is passive")
+        addresses = addresses_of(body.candidates)
+        connected = self._node.switch.link_of(sender) != NO_LINK
+        if not addresses and not connected:
+            raise Refuse(ErrorCode.INCOMPATIBLE_WITH_OVERLAY, "no candidate of type TLS-TCP-FH-NO-ICE")
+        if len(self._dialling) >= limits.MAX_DIALS:
+            raise Refuse(ErrorCode.IN_PROGRESS, "too many connections are being made")
+        self._break_tie(now, sender)
+        self._node.answer(now, request, Code.ATTACH_ANS, self._body(b"active", False))
+        if connected:
+            # The bootstrap link, say: a second connection between the same two would serve nobody.
+            if body.send_update:
+                self._node.topology.send_full_update(now, sender)  # 6.4.2.3
+        elif not any(dialling.node_id == sender for dialling in self._dialling.values()):
+            self._dial(addresses, _Dialling(sender, body.send_update, None))
+
+    def _break_tie(self, now: float, sender: bytes) -> None:
+        """Both sides sent an Attach (6.5.1.2): the one of the larger Node-ID goes on."""
+        for attempt in self._attempts:
+            if attempt.node_id != sender:
+                continue
+            answered = attempt.transaction_id is None
+            if answered or self._node.node_id > sender:
+                raise Refuse(ErrorCode.IN_PROGRESS, "an Attach of ours to you is under way")
+            assert attempt.transaction_id is not None
+            self._node.transactions.cancel(attempt.transaction_id)
+            attempt.transaction_id = None
+            self._await_link(now, attempt)  # it ends with the link that the other side's Attach brings
+
+    def _dial(self, addresses: tuple[Address, ...], dialling: _Dialling) -> None:
+        ticket = self._node.ticket()
+        self._dialling[ticket] = dialling
+        self._node.act(Dial(ticket, addresses, Purpose.LINK))
+
+    # --- what the driver reports ---------------------------------------------------------------------
+
+    def link_up(self, now: float, certificates: Sequence[bytes], ticket: int | None) -> int:
+        dialling = self._dialling.pop(ticket, None) if ticket is not None else None
+        try:
+            node_id = self._node.verify_link(now, certificates).node_id
+            expected = dialling.node_id if dialling is not None else None
+            if expected is not None and expected != node_id:
+                # 6.5.1.11: the certificate must match the node that sent the Attach; no other candidate is tried.
+                raise TrustError(f"the Attach was from node {expected.hex()}, the certificate is of {node_id.hex()}")
+        except TrustError as error:
+            self._node.count("refused_links")
+            self._node.notice("warning", f"refused a link: {error}")
+            self._dial_over(now, dialling, RequestFailed(ErrorCode.FORBIDDEN, str(error)))
+            return NO_LINK
+        link = self._node.switch.open_link(now, node_id)
+        if link < 0:
+            self._node.count("refused_links")
+            self._node.notice("warning", f"refused a link with {node_id.hex()}: no room for more links")
+            self._dial_over(now, dialling, RequestFailed(ErrorCode.FORBIDDEN, "no room for more links"))
+            return NO_LINK
+        self._node.count("links_opened")
+        for attempt in [attempt for attempt in self._attempts if attempt.node_id == node_id]:
+            self._end(now, attempt, node_id)
+        self._dial_over(now, dialling, node_id)
+        wants_full = dialling is not None and dialling.send_update
+        self._node.topology.linked(now, node_id, wants_full)  # 6.4.2.3: an Update once the connection is complete
+        return link
+
+    def dial_failed(self, now: float, ticket: int, reason: str) -> None:
+        dialling = self._dialling.pop(ticket, None)
+        self._node.count("failed_dials")
+        self._dial_over(now, dialling, RequestFailed(ErrorCode.REQUEST_TIMEOUT, reason))
+
+    def _dial_over(self, now: float, dialling: _Dialling | None, outcome: bytes | RequestFailed) -> None:
+        if dialling is not None and dialling.done is not None:
+            dialling.done(now, outcome)
+
+    def _body(self, role: bytes, send_update: bool) -> AttachReqAns:
+        # ufrag and password belong to ICE; without it they are empty.
+        return AttachReqAns(b"", b"", role, candidates_of(self._node.addresses), send_update)

@@ -1,0 +1,247 @@
+"""Getting into the ring (RFC 6940 10.5, 11.4), seen from both sides.
+
+Joining: bootstrap link -> Attach to own Node-ID + 1 -> full Update of the admitting peer -> Attach to the future
+neighbours -> Join -> Stores -> Update that names us: only then is the range ours (notes 6.4).
+Admission: Join -> data handed over -> Update that names the joiner -> its answer ends our claim (notes 6.5).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from xor_fast import limits
+from xor_fast.actions import Address
+from xor_fast.cext import ids
+from xor_fast.core.request import Refuse, Request
+from xor_fast.core.timers import Timer
+from xor_fast.core.transactions import NO_LINK, Answer
+from xor_fast.errors import ErrorCode, RequestFailed
+from xor_fast.messages import (
+    ChordUpdateType,
+    Code,
+    Destination,
+    DestinationType,
+    JoinAns,
+    JoinReq,
+    UpdateReq,
+)
+
+if TYPE_CHECKING:
+    from xor_fast.core.node import Node
+
+
+class Joining:
+    """Our own way in. Every step that fails starts over after a growing, random pause."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self.admitting_peer: bytes | None = None
+        self._bootstrap: tuple[Address, ...] = ()
+        self._bootstrap_node: bytes | None = None
+        self._done: Callable[[float, RequestFailed | None], None] | None = None
+        self._tries = 0
+        self._attaching = 0
+        self._learned = False
+        self._asked = False
+        self._timer: Timer | None = None
+        self._round = 0  # a late callback of an earlier try is told by it
+
+    def start(
+        self, now: float, bootstrap: tuple[Address, ...], done: Callable[[float, RequestFailed | None], None]
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._done = done
+        self._begin(now)
+
+    def stop(self) -> None:
+        self._done = None
+        self._round += 1
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _begin(self, now: float) -> None:
+        self._round += 1
+        self.admitting_peer = None
+        self._learned = self._asked = False
+        if self._bootstrap_node is not None and self._node.switch.link_of(self._bootstrap_node) != NO_LINK:
+            self._find_admitting_peer(now)
+            return
+        current = self._round
+
+        def linked(now: float, outcome: bytes | RequestFailed) -> None:
+            if current != self._round:
+                return
+            if isinstance(outcome, RequestFailed):
+                self._again(now, f"no bootstrap node can be reached: {outcome.text}")
+                return
+            self._bootstrap_node = outcome
+            self._find_admitting_peer(now)
+
+        self._node.attach.dial_bootstrap(now, self._bootstrap, linked)
+
+    def _again(self, now: float, reason: str) -> None:
+        if self._done is None:
+            return
+        self._round += 1
+        self._tries += 1
+        self._node.count("join_retries")
+        low, high = limits.JOIN_RETRY
+        pause = min(limits.JOIN_RETRY_CEILING, self._node.random.uniform(low, high) * 2 ** min(self._tries - 1, 6))
+        level = "warning" if self._tries > 2 else "info"
+        self._node.notice(level, f"not joined yet: {reason}; trying again in {pause:.1f} s")
+        self._wait(now, pause, self._begin)
+
+    def _wait(self, now: float, seconds: float, run: Callable[[float], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._node.timers.at(now + seconds, run)
+
+    def _find_admitting_peer(self, now: float) -> None:
+        """Step 2: whoever is responsible for our Node-ID + 1 admits us."""
+        current = self._round
+
+        def attached(now: float, outcome: bytes | RequestFailed) -> None:
+            if current != self._round:
+                return
+            if isinstance(outcome, RequestFailed):
+                self._again(now, f"Attach to the admitting peer: {outcome}")
+                return
+            self.admitting_peer = outcome
+            if outcome in self._node.ring:  # its Update was here before
+                self._node.topology.ask_for_update(now, outcome)
+            self._wait(now, limits.ATTACH_TIMEOUT, lambda now: self._again(now, "no Update from the admitting peer"))
+
+        assert self._bootstrap_node is not None
+        place = Destination(DestinationType.RESOURCE, ids.successor_id(self._node.node_id))
+        link = self._node.switch.link_of(self._bootstrap_node)
+        self._node.attach.attach(now, (place,), attached, link=link)
+
+    def on_update(self, now: float, sender: bytes, body: UpdateReq) -> None:
+        if sender != self.admitting_peer:
+            return
+        if self._asked and body.predecessors[:1] == (self._node.node_id,):
+            self._admitted(now)  # step 7
+        elif body.type == ChordUpdateType.FULL and not self._learned:
+            self._learned = True
+            self._attach_neighbours(now, sender, body)
+
+    def _attach_neighbours(self, now: float, informer: bytes, body: UpdateReq) -> None:
+        """Step 3: links to all who will be our neighbours, through the admitting peer that named them."""
+        wanted = [
+            node_id
+            for node_id in dict.fromkeys((*body.predecessors, *body.successors))
+            if node_id not in (self._node.node_id, informer) and node_id not in self._node.ring
+        ]
+        current = self._round
+        self._attaching = len(wanted)
+
+        def attached(now: float, outcome: bytes | RequestFailed) -> None:
+            # One that cannot be reached does not belong into our table; its own neighbours will find out too.
+            if current == self._round:
+                self._attaching -= 1
+                if self._attaching == 0:
+                    self._ask(now)
+
+        self._wait(now, limits.JOIN_ATTACH_TIMEOUT, self._ask)
+        for node_id in wanted:
+            self._node.topology.attach_to(now, node_id, informer, attached)
+        if not wanted:
+            self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        """Step 5: Join, over the link that is bound to our Node-ID."""
+        if self._asked or self.admitting_peer is None:
+            return
+        self._asked = True
+        current = self._round
+
+        def answered(now: float, outcome: Answer | RequestFailed) -> None:
+            if current == self._round and isinstance(outcome, RequestFailed):
+                self._again(now, f"Join: {outcome}")
+
+        self._wait(now, limits.HANDOVER_TIMEOUT, lambda now: self._again(now, "the handover came to no end"))
+        peer = self.admitting_peer
+        link = self._node.switch.link_of(peer)
+        destination = (Destination(DestinationType.NODE, peer),)
+        self._node.request(now, destination, Code.JOIN_REQ, JoinReq(self._node.node_id), answered, link=link)
+
+    def _admitted(self, now: float) -> None:
+        done = self._done
+        self.stop()
+        self._node.topology.claim(now)
+        if done is not None:
+            done(now, None)
+
+    def link_down(self, now: float, node_id: bytes) -> None:
+        if self._done is not None and node_id == self.admitting_peer:
+            self._again(now, "the link to the admitting peer was lost")
+
+
+class Admission:
+    """The way in of another, at whose place we are responsible. One at a time: two would fight over the same range."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._joiner: bytes | None = None
+        self._timer: Timer | None = None
+
+    def on_join(self, now: float, request: Request) -> None:
+        body = request.message.body
+        assert isinstance(body, JoinReq)
+        joiner = request.signer.node_id
+        if body.joining_peer_id != joiner:
+            raise Refuse(ErrorCode.FORBIDDEN, "joining_peer_id is not the signer")  # 6.4.2.1
+        if not request.is_direct:
+            raise Refuse(ErrorCode.FORBIDDEN, "a Join is taken over the joiner's own link only")
+        if joiner in self._node.ring:
+            self._node.topology.lose(now, joiner, "it joins anew")
+        if not self._node.ring.is_responsible(joiner):
+            raise Refuse(ErrorCode.NOT_FOUND, "this peer is not responsible for that place")
+        if self._joiner not in (None, joiner):
+            raise Refuse(ErrorCode.IN_PROGRESS, "another peer is just joining here")
+        self._joiner = joiner
+        self._node.answer(now, request, Code.JOIN_ANS, JoinAns())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._node.timers.at(now + limits.HANDOVER_TIMEOUT, lambda now: self._give_up("no end in time"))
+        start = self._node.ring.predecessors(1)
+        self._node.storage.replication.hand_over(
+            now, joiner, start[0] if start else self._node.node_id, lambda now, ok: self._handed_over(now, joiner, ok)
+        )
+
+    def _handed_over(self, now: float, joiner: bytes, complete: bool) -> None:
+        if joiner != self._joiner:
+            return
+        if not complete:
+            self._give_up("it did not take all values")
+            return
+        update = self._node.topology.neighbors_update(now, first_predecessor=joiner)  # step 7
+
+        def answered(now: float, outcome: Answer | RequestFailed) -> None:
+            if joiner != self._joiner:
+                return
+            if isinstance(outcome, RequestFailed):
+                self._give_up(f"it did not answer the Update that admits it: {outcome}")
+                return
+            self._over()
+            self._node.count("peers_admitted")
+            self._node.topology.enter(now, joiner)  # step 8 follows from the change
+
+        link = self._node.switch.link_of(joiner)
+        destination = (Destination(DestinationType.NODE, joiner),)
+        self._node.request(now, destination, Code.UPDATE_REQ, update, answered, link=link)
+
+    def link_down(self, now: float, node_id: bytes) -> None:
+        if node_id == self._joiner:
+            self._give_up("its link was lost")
+
+    def _give_up(self, reason: str) -> None:
+        if self._joiner is not None:
+            self._node.count("joins_given_up")
+            self._node.notice("info", f"gave up the join of {self._joiner.hex()}: {reason}")
+        self._over()
+
+    def _over(self) -> None:
+        self._joiner = None
+        self._node.storage.replication.stop_handover()
+        if self._timer is not None:
+            self._timer.cancel()

@@ -1,0 +1,498 @@
+"""One RELOAD node: inputs, the way of a local message, and the parts that own each message code.
+
+The drain rule: inputs may pile up within one turn of the driver; before it waits it takes `sends()`, carries out
+`actions()` and sleeps until `deadline`. Every input and every wish takes `now`, monotonic seconds.
+Wishes end with `done(now, outcome)`; outcome is the value named in their docstring, or a RequestFailed.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from random import Random
+
+from xor_fast import limits
+from xor_fast.actions import Action, Address, Notice
+from xor_fast.cext import codec
+from xor_fast.cext.ring import Ring
+from xor_fast.cext.switch import SELF, Received, Switch, Verdict
+from xor_fast.config import Overlay
+from xor_fast.core.appattach import AppAttach, AppConnection
+from xor_fast.core.attach import Attach
+from xor_fast.core.kinds import KindRegistry
+from xor_fast.core.ping import PingService, Pong
+from xor_fast.core.request import Handlers, Refuse, Request
+from xor_fast.core.storage import Storage
+from xor_fast.core.timers import Timers
+from xor_fast.core.topology import Topology
+from xor_fast.core.transactions import NO_LINK, Answer, KeptAnswer, Transactions
+from xor_fast.core.writer import Fetched, NewValue, Stored, Writer
+from xor_fast.errors import ErrorCode, RequestFailed, StateError, TrustError, WireError
+from xor_fast.messages import (
+    CONFIG_SEQUENCE_ANY,
+    Body,
+    Code,
+    Destination,
+    DestinationType,
+    ErrorResponse,
+    ForwardingHeader,
+    ForwardingOption,
+    GenericCertificate,
+    Message,
+    OptionFlags,
+    SecurityBlock,
+)
+from xor_fast.trust.certificates import Certificate
+from xor_fast.trust.signatures import Identity, Verifier
+
+__all__ = ["AppConnection", "Fetched", "NewValue", "Node", "Pong", "Stored"]
+
+# Carrying these out twice would differ from once, so their answers are kept for repeats (6.2.1, notes 2.12).
+_KEPT_CODES = frozenset({Code.STORE_REQ, Code.JOIN_REQ, Code.LEAVE_REQ, Code.ATTACH_REQ, Code.APP_ATTACH_REQ})
+
+_TRANSIT_ERRORS = {
+    Verdict.TTL_EXCEEDED: ErrorCode.TTL_EXCEEDED,
+    Verdict.UNSUPPORTED_OPTION: ErrorCode.UNSUPPORTED_FORWARDING_OPTION,
+    Verdict.INCOMPATIBLE: ErrorCode.INCOMPATIBLE_WITH_OVERLAY,
+    Verdict.TOO_LARGE: ErrorCode.MESSAGE_TOO_LARGE,
+}
+
+
+class Node:
+    """A whole peer or client, driven from outside (see the drain rule above).
+
+    addresses: where others can connect to us, offered in Attach.
+    hold_down: seconds before replicas are made after a neighbour failed (10.7.1).
+    random: the only source of randomness; seeded in the simulator.
+    """
+
+    def __init__(
+        self,
+        overlay: Overlay,
+        identity: Identity,
+        verifier: Verifier,
+        random: Random,
+        *,
+        addresses: Sequence[Address] = (),
+        hold_down: float = limits.HOLD_DOWN,
+    ) -> None:
+        self.overlay = overlay
+        self.identity = identity
+        self.verifier = verifier
+        self.random = random
+        self.addresses = tuple(addresses)
+        self.hold_down = hold_down
+        self.node_id = identity.node_id
+        self.timers = Timers()
+        self.kinds = KindRegistry(overlay.kinds)
+        self.ring = Ring(self.node_id)
+        self.switch = Switch(
+            self.ring,
+            overlay.overlay_hash,
+            initial_ttl=overlay.initial_ttl,
+            max_message_size=overlay.max_message_size,
+            first_generation=random.randrange(limits.LINK_GENERATIONS),  # 6.3.2.2
+        )
+        self.transactions = Transactions(self)
+        self.attach = Attach(self)
+        self.app_attaches = AppAttach(self)
+        self.topology = Topology(self)
+        self.storage = Storage(self)
+        self.writer = Writer(self)
+        self.pings = PingService(self)
+        self._handlers: Handlers = {
+            **self.attach.handlers,
+            **self.app_attaches.handlers,
+            **self.topology.handlers,
+            **self.storage.handlers,
+            **self.pings.handlers,
+        }
+        self._counts: Counter[str] = Counter()
+        self._actions: list[Action] = []
+        self._settling = False
+        self._wall_offset_ms = 0.0
+        self._tickets = 0
+        self._transit_errors = (0.0, 0)  # second, made in it
+        self._last_complaint = float("-inf")
+
+    # --- inputs of the driver ------------------------------------------------------------------------
+
+    def set_wall(self, now: float, unix_ms: int) -> None:
+        """Tell the wall clock: at the start, and again when it was adjusted. Then follow the drain rule."""
+        self._wall_offset_ms = unix_ms - now * 1000
+
+    def link_up(self, now: float, certificates: Sequence[bytes], ticket: int | None) -> int:
+        """A TLS handshake on an overlay connection is done.
+
+        certificates: of the other side, DER, its own first. ticket: of the Dial, None if the connection was accepted.
+        Gives the link's number, or -1: close the connection (a Notice says why). Then follow the drain rule.
+        """
+        link = self.attach.link_up(now, certificates, ticket)
+        self._settle(now)
+        return link
+
+    def link_down(self, now: float, link: int, reason: str) -> None:
+        """The connection of a link is gone. Then follow the drain rule."""
+        node_id = self.switch.node_of(link)
+        if node_id is None:
+            return
+        self.switch.close_link(link)
+        self.count("links_lost")
+        self.topology.link_down(now, node_id, reason)
+        self.transactions.link_down(now, link)
+        self._settle(now)
+
+    def link_full(self, now: float, link: int, is_full: bool) -> None:
+        """The driver's buffer for a link went above or below its mark."""
+        self.switch.set_full(link, is_full)
+
+    def receive(self, now: float, link: int, data: bytes | bytearray | memoryview) -> bool:
+        """Bytes of a link; data is used only during the call. False: the framing is broken, close the connection and
+        say link_down. Then follow the drain rule."""
+        sound = self.switch.receive(now, link, data)
+        if self.switch.has_inbox:
+            self._settle(now)
+        return sound
+
+    def dial_failed(self, now: float, ticket: int, reason: str) -> None:
+        """A Dial or an OpenPort could not be carried out. Then follow the drain rule."""
+        if not self.app_attaches.dial_failed(now, ticket, reason):
+            self.attach.dial_failed(now, ticket, reason)
+        self._settle(now)
+
+    def port_opened(self, now: float, ticket: int, addresses: Sequence[Address]) -> None:
+        """An OpenPort was carried out: where it can be reached. Then follow the drain rule."""
+        self.app_attaches.port_opened(now, ticket, addresses)
+        self._settle(now)
+
+    def app_up(self, now: float, ticket: int, certificates: Sequence[bytes]) -> bool:
+        """The handshake of an application connection is done: dialled, or accepted on the port of its ticket.
+
+        True: it is the one; whoever waits has been told by now and may take the connection by its ticket.
+        False: close it. Then follow the drain rule.
+        """
+        accepted = self.app_attaches.connection_up(now, ticket, certificates)
+        self._settle(now)
+        return accepted
+
+    def wake(self, now: float) -> None:
+        """The deadline has passed. Then follow the drain rule."""
+        self.timers.run_due(now)
+        self._settle(now)
+
+    # --- outputs for the driver ----------------------------------------------------------------------
+
+    def sends(self) -> list[tuple[int, bytes]]:
+        """The bytes to write, joined per link."""
+        return self.switch.sends()
+
+    def actions(self) -> list[Action]:
+        actions, self._actions = self._actions, []
+        return actions
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `wake`, in the driver's monotonic seconds."""
+        return self.timers.deadline
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Everything that was counted, by name."""
+        return {**self.switch.counters, **self._counts}
+
+    # --- wishes of the owner -------------------------------------------------------------------------
+
+    def start_overlay(self, now: float) -> None:
+        """Be the first node of the overlay. Never on its own decision (RFC 6940 6.4.2.1): the owner says so."""
+        self.topology.start(now)
+        self._settle(now)
+
+    def join(
+        self, now: float, bootstrap: Sequence[Address], done: Callable[[float, RequestFailed | None], None]
+    ) -> None:
+        """Become a peer (10.5). Tries again until it succeeds or `leave`; outcome: None, once part of the ring."""
+        self.topology.join(now, bootstrap, done)
+        self._settle(now)
+
+    def connect(
+        self, now: float, bootstrap: Sequence[Address], done: Callable[[float, RequestFailed | None], None]
+    ) -> None:
+        """Be a client of a bootstrap peer (4.2.1): no Join; everything is routed through it. Outcome: None."""
+        self.topology.connect(now, bootstrap, done)
+        self._settle(now)
+
+    def leave(self, now: float) -> None:
+        """Hand the data on, send Leave, and then the action Left (10.9)."""
+        self.topology.leave(now)
+        self._settle(now)
+
+    def ping(
+        self,
+        now: float,
+        destination_list: tuple[Destination, ...],
+        done: Callable[[float, Pong | RequestFailed], None],
+    ) -> None:
+        """Outcome: Pong."""
+        self.pings.ping(now, destination_list, done)
+        self._settle(now)
+
+    def store(
+        self,
+        now: float,
+        resource: bytes,
+        kind: int,
+        values: Sequence[NewValue],
+        done: Callable[[float, Stored | RequestFailed], None],
+    ) -> None:
+        """Sign and store values of one Kind (7.4.1). Outcome: Stored."""
+        self.writer.store(now, resource, kind, values, done)
+        self._settle(now)
+
+    def fetch(
+        self, now: float, resource: bytes, kind: int, done: Callable[[float, Fetched | RequestFailed], None]
+    ) -> None:
+        """All values of a Kind (7.4.2), each checked for its signature and for the Kind's access control.
+
+        Outcome: Fetched."""
+        self.writer.fetch(now, resource, kind, done)
+        self._settle(now)
+
+    def app_attach(
+        self,
+        now: float,
+        destination_list: tuple[Destination, ...],
+        application: int,
+        check: Callable[[Certificate], str | None],
+        done: Callable[[float, AppConnection | RequestFailed], None],
+    ) -> None:
+        """A direct connection for an application (6.5.2). check: None, or why this certificate will not do.
+
+        Outcome: AppConnection."""
+        self.app_attaches.start(now, destination_list, application, check, done)
+        self._settle(now)
+
+    def register_application(self, application: int, accept: Callable[[float, AppConnection], bool]) -> None:
+        """Answer AppAttaches for an Application-ID; accept says whether an authenticated connection is taken."""
+        self.app_attaches.applications[application] = accept
+
+    def export_store(self, now: float) -> bytes:
+        """Everything stored here, for `import_store` of the next run."""
+        return self.storage.export(now)
+
+    def import_store(self, now: float, data: bytes) -> int:
+        """Take back what `export_store` gave; each value is verified again. Gives the number of values kept.
+
+        ConfigError if the bytes are not such an export."""
+        return self.storage.import_(now, data)
+
+    # --- for the parts -------------------------------------------------------------------------------
+
+    def wall_ms(self, now: float) -> int:
+        """Milliseconds since 1970."""
+        return int(now * 1000 + self._wall_offset_ms)
+
+    def ticket(self) -> int:
+        self._tickets += 1
+        return self._tickets
+
+    def act(self, action: Action) -> None:
+        self._actions.append(action)
+
+    def notice(self, level: str, text: str) -> None:
+        self._actions.append(Notice(level, text))
+
+    def count(self, name: str, by: int = 1) -> None:
+        self._counts[name] += by
+
+    def verify_link(self, now: float, certificates: Sequence[bytes]) -> Certificate:
+        """The certificate of a connection, checked, with exactly one Node-ID. TrustError otherwise."""
+        certificate = self.verifier.link(certificates, self.wall_ms(now))
+        if len(certificate.node_ids) != 1:
+            # 6.1.2: which of several Node-IDs a link speaks for is told by an Attach only; we issue none such.
+            raise TrustError("the certificate names several Node-IDs: a link needs one with a single Node-ID")
+        if certificate.node_id == self.node_id:
+            raise TrustError("the certificate is for our own Node-ID")
+        return certificate
+
+    def request(
+        self,
+        now: float,
+        destination_list: tuple[Destination, ...],
+        code: int,
+        body: Body | bytes,
+        done: Callable[[float, Answer | RequestFailed], None],
+        *,
+        link: int = NO_LINK,
+        certificates: Sequence[GenericCertificate] = (),
+    ) -> int:
+        """Send a request (6.2.1) and keep at it; gives its transaction id. link: go out there whatever the tables say.
+
+        certificates: of the signers of values inside, for the bucket (6.3.4)."""
+        transaction_id = self.random.getrandbits(64)
+        header = ForwardingHeader(
+            overlay=self.overlay.overlay_hash,
+            configuration_sequence=self.overlay.sequence,
+            ttl=self.overlay.initial_ttl,
+            transaction_id=transaction_id,
+            destination_list=destination_list,
+        )
+        contents = codec.encode_contents(code, body)
+        message = codec.assemble(header, contents, self._sign(transaction_id, contents, certificates))
+        self.transactions.send(now, transaction_id, message, code, destination_list[-1], link, done)
+        return transaction_id
+
+    def answer(
+        self,
+        now: float,
+        request: Request,
+        code: int,
+        body: Body | bytes,
+        certificates: Sequence[GenericCertificate] = (),
+    ) -> None:
+        """Answer a request over the way it came (6.2.2)."""
+        contents = codec.encode_contents(code, body)
+        kept = KeptAnswer(contents, self._sign(request.transaction_id, contents, certificates))
+        message = self._answer_message(request.message, request.previous_hop, kept)
+        limit = request.message.header.max_response_length
+        if limit and len(message) > limit and code != Code.ERROR:
+            self.refuse(now, request, ErrorCode.RESPONSE_TOO_LARGE)
+            return
+        if request.message.code in _KEPT_CODES:
+            self.transactions.keep(request.signer.node_id, request.transaction_id, kept)
+        self.switch.originate(now, message)
+        self._settle(now)
+
+    def refuse(self, now: float, request: Request, code: ErrorCode, text: str = "", info: bytes = b"") -> None:
+        """Answer with an Error (6.3.3.1)."""
+        self.count(f"refused_{code.name.lower()}")
+        self.answer(now, request, Code.ERROR, ErrorResponse(code, info or text.encode()))
+
+    # --- the way of a local message ------------------------------------------------------------------
+
+    def _settle(self, now: float) -> None:
+        """Handle what the switch put into the inbox; what we send to ourselves comes back through it."""
+        if self._settling:
+            return
+        self._settling = True
+        try:
+            while self.switch.has_inbox:
+                for received in self.switch.take_inbox():
+                    self._deliver(now, received)
+        finally:
+            self._settling = False
+
+    def _deliver(self, now: float, received: Received) -> None:
+        try:
+            message = codec.decode_message(received.message, self.overlay.node_id_length, self.kinds.models)
+        except WireError as error:
+            self.count("drop_malformed")
+            self._complain(now, f"dropped a malformed message: {error}")
+            return
+        previous_hop = self.node_id if received.link == SELF else self.switch.node_of(received.link)
+        if previous_hop is None:
+            return  # the link closed within this turn: nobody to answer
+        if received.verdict is not Verdict.DELIVER:
+            self._refuse_transit(now, received.verdict, message, previous_hop)
+            return
+        security = message.security
+        try:
+            signer = self.verifier.verify(
+                security.signature, codec.signature_input(received.message), security.certificates, self.wall_ms(now)
+            )
+        except TrustError as error:  # 6.3.4: dropped, never processed, no answer
+            self.count("drop_bad_signature")
+            self._complain(now, f"dropped a message that came through {previous_hop.hex()}: {error}")
+            return
+        if message.code == Code.ERROR or message.code % 2 == 0:
+            self.transactions.receive(now, message, signer)
+        else:
+            self._handle(now, Request(received.link, previous_hop, message, signer))
+
+    def _handle(self, now: float, request: Request) -> None:
+        requester, transaction_id = request.signer.node_id, request.transaction_id
+        if self.transactions.is_repeat(requester, transaction_id):
+            kept = self.transactions.kept(requester, transaction_id)
+            self.count("repeated_requests")
+            if kept is not None:
+                self.switch.originate(now, self._answer_message(request.message, request.previous_hop, kept))
+            return
+        if request.message.code in _KEPT_CODES:
+            self.transactions.begin(now, requester, transaction_id)
+        try:
+            self._check(request)
+            handler = self._handlers.get(request.message.code)
+            if handler is None:
+                raise Refuse(ErrorCode.INVALID_MESSAGE, f"message code {request.message.code} is not known here")
+            self.count("requests_handled")
+            handler(now, request)
+        except Refuse as refusal:
+            self.refuse(now, request, refusal.code, refusal.text, refusal.info)
+
+    def _check(self, request: Request) -> None:
+        """What holds for every request: configuration sequence, extensions, options."""
+        header = request.message.header
+        behind = (self.overlay.sequence - header.configuration_sequence) % CONFIG_SEQUENCE_ANY
+        if header.configuration_sequence != self.overlay.sequence:  # 6.3.2.1, compared modulo 65535 (notes 2.13)
+            old = 0 < behind < 32768
+            raise Refuse(ErrorCode.CONFIG_TOO_OLD if old else ErrorCode.CONFIG_TOO_NEW)
+        for extension in request.message.extensions:
+            if extension.critical:  # 6.3.3: none is defined, so none is understood
+                raise Refuse(ErrorCode.UNKNOWN_EXTENSION, f"extension {extension.type}")
+        for option in header.options:
+            if option.flags & OptionFlags.DESTINATION_CRITICAL:  # 6.3.2.3: none is understood either
+                raise Refuse(ErrorCode.UNSUPPORTED_FORWARDING_OPTION, f"option {option.type}")
+
+    def _refuse_transit(self, now: float, verdict: Verdict, message: Message, previous_hop: bytes) -> None:
+        """An Error for a message that is not for us and cannot go on; its signature is not ours to check."""
+        second, made = self._transit_errors
+        made = made + 1 if second == int(now) else 1
+        self._transit_errors = (int(now), made)
+        if made > limits.TRANSIT_ERRORS_PER_SECOND:  # each costs a signature: a flood must not buy them
+            self.count("drop_transit_error_rate")
+            return
+        self.count(f"transit_{verdict.name.lower()}")
+        contents = codec.encode_contents(Code.ERROR, ErrorResponse(_TRANSIT_ERRORS[verdict]))
+        kept = KeptAnswer(contents, self._sign(message.header.transaction_id, contents))
+        self.switch.originate(now, self._answer_message(message, previous_hop, kept))
+
+    def _answer_message(self, request: Message, previous_hop: bytes, answer: KeptAnswer) -> bytes:
+        """6.2.2: to the previous hop, then back along the via list (notes 2.1)."""
+        header = request.header
+        back = Destination(DestinationType.NODE, previous_hop)
+        return codec.assemble(
+            ForwardingHeader(
+                overlay=self.overlay.overlay_hash,
+                configuration_sequence=self.overlay.sequence,
+                ttl=self.overlay.initial_ttl,
+                transaction_id=header.transaction_id,
+                destination_list=(back, *reversed(header.via_list)),
+                options=tuple(
+                    ForwardingOption(option.type, 0, option.option)  # 6.3.2.3: copied with all flags cleared
+                    for option in header.options
+                    if option.flags & OptionFlags.RESPONSE_COPY
+                ),
+            ),
+            answer.contents,
+            answer.security,
+        )
+
+    def _sign(
+        self, transaction_id: int, contents: bytes, certificates: Sequence[GenericCertificate] = ()
+    ) -> SecurityBlock:
+        """6.3.4: overlay || transaction_id || MessageContents || SignerIdentity; each certificate once."""
+        data = (
+            self.overlay.overlay_hash.to_bytes(4, "big")
+            + transaction_id.to_bytes(8, "big")
+            + contents
+            + codec.encode_struct(self.identity.signer)
+        )
+        bucket = dict.fromkeys((*self.identity.certificates, *certificates))
+        return SecurityBlock(tuple(bucket), self.identity.sign(data))
+
+    def _complain(self, now: float, text: str) -> None:
+        """A Notice about a bad message: one a second at most, the counters have them all."""
+        if now - self._last_complaint >= 1:
+            self._last_complaint = now
+            self.notice("warning", text)
+
+    def require_joined(self) -> None:
+        if not self.ring.joined:
+            raise StateError("this node is not part of the overlay yet: join first")

@@ -1,0 +1,400 @@
+"""CHORD-RELOAD: who is on the ring, and telling it to others (RFC 6940 10). The only writer of the ring.
+
+A peer enters the routing table with its first Update over a direct link (6.5.1, notes 4.6) and leaves it when the link
+or the peer fails. The Neighbor Table is the nearest entries on each side, so a failed neighbour is replaced by the
+best other entry at once (10.7.1). How a node gets in is `core/joining.py`, the long links are `core/fingers.py`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from xor_fast import limits
+from xor_fast.actions import Address, Left
+from xor_fast.cext import codec, ids
+from xor_fast.core.fingers import Fingers
+from xor_fast.core.joining import Admission, Joining
+from xor_fast.core.liveness import Liveness
+from xor_fast.core.partition import Partition
+from xor_fast.core.request import Handlers, Refuse, Request
+from xor_fast.core.timers import Timer
+from xor_fast.core.transactions import NO_LINK
+from xor_fast.errors import ErrorCode, RequestFailed, StateError, WireError
+from xor_fast.messages import (
+    ChordLeaveData,
+    ChordLeaveType,
+    ChordUpdateType,
+    Code,
+    Destination,
+    DestinationType,
+    LeaveAns,
+    LeaveReq,
+    RouteQueryAns,
+    RouteQueryReq,
+    UpdateAns,
+    UpdateReq,
+)
+
+if TYPE_CHECKING:
+    from xor_fast.core.node import Node
+
+_EACH_SIDE = limits.NEIGHBOURS_EACH_SIDE
+
+
+class State(Enum):
+    OUTSIDE = "outside"
+    CLIENT = "client"
+    JOINING = "joining"
+    JOINED = "joined"
+    LEAVING = "leaving"
+    LEFT = "left"
+
+
+class Topology:
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self.state = State.OUTSIDE
+        self.joining = Joining(node)
+        self.admission = Admission(node)
+        self.fingers = Fingers(node)
+        self.liveness = Liveness(node)
+        self.partition = Partition(node)
+        self._since = 0.0
+        self._avoid: dict[bytes, float] = {}  # Node-ID -> until when no hearsay makes us Attach to it
+        self._told: dict[bytes, UpdateReq] = {}  # the last Update each linked node was sent
+        self._announcing: Timer | None = None
+        self._range_changed = False
+        self.handlers: Handlers = {
+            Code.JOIN_REQ: self.admission.on_join,
+            Code.UPDATE_REQ: self._on_update,
+            Code.LEAVE_REQ: self._on_leave,
+            Code.ROUTE_QUERY_REQ: self._on_route_query,
+        }
+
+    # --- the life of a node --------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        if self.state is not State.OUTSIDE:
+            raise StateError(f"this node is {self.state.value} already: it cannot start an overlay")
+        self.claim(now)
+
+    def join(
+        self, now: float, bootstrap: Sequence[Address], done: Callable[[float, RequestFailed | None], None]
+    ) -> None:
+        if self.state is not State.OUTSIDE:
+            raise StateError(f"this node is {self.state.value} already: it cannot join")
+        self.state = State.JOINING
+        self.partition.bootstrap = self.elsewhere(bootstrap)
+        self.joining.start(now, self.elsewhere(bootstrap), done)
+
+    def connect(
+        self, now: float, bootstrap: Sequence[Address], done: Callable[[float, RequestFailed | None], None]
+    ) -> None:
+        if self.state is not State.OUTSIDE:
+            raise StateError(f"this node is {self.state.value} already: it cannot connect as a client")
+        self.state = State.CLIENT
+
+        def linked(now: float, outcome: bytes | RequestFailed) -> None:
+            if isinstance(outcome, RequestFailed):
+                self.state = State.OUTSIDE
+                done(now, outcome)
+                return
+            self._node.ring.add(outcome)  # 4.2.1: a client routes everything through its peer
+            done(now, None)
+
+        self._node.attach.dial_bootstrap(now, self.elsewhere(bootstrap), linked)
+
+    def claim(self, now: float) -> None:
+        """From now on we are part of the ring and responsible for our range (10.5 step 7)."""
+        self.state = State.JOINED
+        self._since = now
+        self._node.ring.joined = True
+        self._range_changed = True
+        self._announce_soon(now)  # 10.5 step 9
+        self._node.storage.replication.neighbours_changed(now, failed=False)
+        self._node.timers.at(now + self._jittered_interval(), self._update_periodically)
+        self.fingers.start(now)
+        self.partition.start(now)
+
+    def leave(self, now: float) -> None:
+        if self.state in (State.LEAVING, State.LEFT):
+            return
+        was, self.state = self.state, State.LEAVING
+        self.joining.stop()
+        if was is State.JOINED and len(self._node.ring):
+            self._node.storage.replication.hand_on(now, lambda now, ok: self._say_leave(now))
+            self._node.timers.at(now + limits.LEAVE_TIMEOUT, self._left)
+        else:
+            self._left(now)
+
+    @property
+    def admitting_peer(self) -> bytes | None:
+        return self.joining.admitting_peer
+
+    def elsewhere(self, addresses: Iterable[Address]) -> tuple[Address, ...]:
+        """Without our own addresses: a bootstrap node finds itself in the configuration document."""
+        return tuple(address for address in addresses if address not in self._node.addresses)
+
+    # --- entering and leaving the routing table ------------------------------------------------------
+
+    def enter(self, now: float, node_id: bytes) -> None:
+        """A ready peer, to which we have a link."""
+        if self._node.switch.link_of(node_id) == NO_LINK:
+            return
+        before = self._neighbours()
+        self._avoid.pop(node_id, None)
+        if self._node.ring.add(node_id):
+            self._changed(now, before, failed=False)
+
+    def lose(self, now: float, node_id: bytes, reason: str) -> None:
+        """A peer has failed or left (10.7.1, 10.7.2)."""
+        before = self._neighbours()
+        self._avoid[node_id] = now + limits.FAILED_PEER_MEMORY
+        self._told.pop(node_id, None)
+        if not self._node.ring.remove(node_id):
+            return
+        self._node.count("peers_lost")
+        self._node.notice("info", f"peer {node_id.hex()} is gone: {reason}")
+        self._node.storage.replication.forget_copies(node_id)
+        self._changed(now, before, failed=True)
+        if node_id in before[0] or node_id in before[1]:
+            self._look_further(now)
+        self.fingers.lost(now)
+
+    def linked(self, now: float, node_id: bytes, wants_full: bool) -> None:
+        """A link is up: the other side learns that we are a peer, so that it may route through us (10.7)."""
+        self._avoid.pop(node_id, None)
+        if self.state is not State.JOINED:
+            return
+        if wants_full:
+            self.send_full_update(now, node_id)
+        else:
+            self._send_update(now, node_id, self._update_for(now, node_id))
+
+    def link_down(self, now: float, node_id: bytes, reason: str) -> None:
+        if self._node.switch.link_of(node_id) != NO_LINK:
+            return  # another connection to the same node is up
+        self._told.pop(node_id, None)
+        self.admission.link_down(now, node_id)
+        self.joining.link_down(now, node_id)
+        self.lose(now, node_id, reason)
+
+    def _neighbours(self) -> tuple[list[bytes], list[bytes]]:
+        ring = self._node.ring
+        return ring.successors(_EACH_SIDE), ring.predecessors(_EACH_SIDE)
+
+    def _changed(self, now: float, before: tuple[list[bytes], list[bytes]], failed: bool) -> None:
+        after = self._neighbours()
+        if after == before or self.state is not State.JOINED:
+            return
+        if before[1][:1] != after[1][:1]:
+            self._range_changed = True  # 10.7.1, 10.7.3: then everybody we are linked with is told
+        if self._node.overlay.reactive:
+            self._announce_soon(now)
+        self._node.storage.replication.neighbours_changed(now, failed)
+
+    def _look_further(self, now: float) -> None:
+        """After a loss, ask the outermost neighbours what lies beyond them."""
+        successors, predecessors = self._neighbours()
+        for node_id in dict.fromkeys((*successors[-1:], *predecessors[-1:])):
+            self.ask_for_update(now, node_id)
+
+    # --- Updates: sending ----------------------------------------------------------------------------
+
+    def send_full_update(self, now: float, node_id: bytes) -> None:
+        """To one that asked by send_update (6.4.2.3). Before we are in the ring there is nothing to tell."""
+        if self.state is State.JOINED:
+            successors, predecessors = self._neighbours()
+            fingers = sorted(self._node.ring)  # 10.7: in ascending order
+            body = UpdateReq(
+                self._uptime(now), ChordUpdateType.FULL, tuple(predecessors), tuple(successors), tuple(fingers)
+            )
+            self._send_update(now, node_id, body)
+
+    def neighbors_update(self, now: float, first_predecessor: bytes | None = None) -> UpdateReq:
+        """Our neighbours; first_predecessor: the joining peer that this Update admits (10.5 step 7)."""
+        successors, predecessors = self._neighbours()
+        if first_predecessor is not None:
+            predecessors = [first_predecessor, *predecessors][:_EACH_SIDE]
+        return UpdateReq(self._uptime(now), ChordUpdateType.NEIGHBORS, tuple(predecessors), tuple(successors))
+
+    def _update_for(self, now: float, node_id: bytes) -> UpdateReq:
+        successors, predecessors = self._neighbours()
+        if node_id in successors or node_id in predecessors or self._belongs_near(node_id):
+            return self.neighbors_update(now)
+        return UpdateReq(self._uptime(now), ChordUpdateType.PEER_READY)
+
+    def _send_update(self, now: float, node_id: bytes, body: UpdateReq) -> None:
+        link = self._node.switch.link_of(node_id)
+        if link == NO_LINK:
+            return
+        self._told[node_id] = body
+        destination = (Destination(DestinationType.NODE, node_id),)
+        self._node.count("updates_sent")
+        self._node.request(now, destination, Code.UPDATE_REQ, body, lambda now, outcome: None, link=link)
+
+    def _announce_soon(self, now: float) -> None:
+        """Changes that come together go out together (notes 6.11)."""
+        if self._announcing is None or not self._announcing.active:
+            self._announcing = self._node.timers.at(now + limits.UPDATE_COALESCE, self._announce)
+
+    def _announce(self, now: float) -> None:
+        if self.state is not State.JOINED:
+            return
+        everyone, self._range_changed = self._range_changed, False
+        linked = dict.fromkeys(self._node.switch.node_of(link) for link in self._node.switch.links())
+        for node_id in linked:
+            if node_id is None:
+                continue
+            body = self._update_for(now, node_id)
+            told = self._told.get(node_id)
+            news = told is None or _content(told) != _content(body)
+            # peer_ready says nothing new but is asked for when the range changes (10.7.3).
+            if news or (everyone and body.type == ChordUpdateType.PEER_READY):
+                self._send_update(now, node_id, body)
+
+    def _update_periodically(self, now: float) -> None:
+        """10.7.4.1: to every neighbour, news or not; a neighbour that does not answer is noticed by it."""
+        if self.state is not State.JOINED:
+            return
+        successors, predecessors = self._neighbours()
+        for node_id in dict.fromkeys((*successors, *predecessors)):
+            self._send_update(now, node_id, self.neighbors_update(now))
+        self._node.timers.at(now + self._jittered_interval(), self._update_periodically)
+
+    def _jittered_interval(self) -> float:
+        return self._node.overlay.update_interval * (0.75 + 0.5 * self._node.random.random())
+
+    def _uptime(self, now: float) -> int:
+        return int(now - self._since)
+
+    # --- Updates: receiving --------------------------------------------------------------------------
+
+    def _on_update(self, now: float, request: Request) -> None:
+        body = request.message.body
+        assert isinstance(body, UpdateReq)
+        if not request.is_direct:
+            raise Refuse(ErrorCode.FORBIDDEN, "an Update is taken over a direct link only")
+        sender = request.signer.node_id
+        self._node.answer(now, request, Code.UPDATE_ANS, UpdateAns())
+        if self.state in (State.LEAVING, State.LEFT):
+            return
+        self.enter(now, sender)
+        if self.state is State.JOINING:
+            self.joining.on_update(now, sender, body)
+        elif self.state is State.JOINED:
+            self.consider(now, (*body.predecessors, *body.successors), sender)
+
+    def consider(self, now: float, node_ids: Iterable[bytes], informer: bytes | None) -> None:
+        """10.7.3: Attach to peers that belong among our neighbours, source-routed through who named them (10.6)."""
+        for node_id in dict.fromkeys(node_ids):
+            if node_id == self._node.node_id or node_id in self._node.ring or not self._belongs_near(node_id):
+                continue
+            if self._avoid.get(node_id, now) > now or self._node.attach.is_attaching(node_id):
+                continue
+            if self._node.switch.link_of(node_id) != NO_LINK:
+                self.ask_for_update(now, node_id)
+            else:
+                self.attach_to(now, node_id, informer, lambda now, outcome: None)
+
+    def attach_to(
+        self, now: float, node_id: bytes, informer: bytes | None, done: Callable[[float, bytes | RequestFailed], None]
+    ) -> None:
+        def over(now: float, outcome: bytes | RequestFailed) -> None:
+            if isinstance(outcome, RequestFailed):
+                self._node.count("neighbour_attaches_failed")
+                self._avoid[node_id] = now + limits.FAILED_PEER_MEMORY
+            done(now, outcome)
+
+        target = Destination(DestinationType.NODE, node_id)
+        through = () if informer is None else (Destination(DestinationType.NODE, informer),)
+        self._node.attach.attach(now, (*through, target), over)
+
+    def _belongs_near(self, node_id: bytes) -> bool:
+        """Is it, or would it be, among our nearest on one side?"""
+        own = self._node.node_id
+        successors, predecessors = self._neighbours()
+        return (
+            len(successors) < _EACH_SIDE
+            or ids.distance(own, node_id) < ids.distance(own, successors[-1])
+            or ids.distance(node_id, own) < ids.distance(predecessors[-1], own)
+        )
+
+    # --- RouteQuery ----------------------------------------------------------------------------------
+
+    def ask_for_update(self, now: float, node_id: bytes) -> None:
+        """A RouteQuery with send_update: we know of a linked node, but not yet that it is ready (6.4.2.4)."""
+        if self._avoid.get(node_id, now) > now:
+            return
+        self._avoid[node_id] = now + limits.FAILED_PEER_MEMORY  # its Update lifts this; without one, no storm
+        destination = Destination(DestinationType.NODE, node_id)
+        body = RouteQueryReq(True, destination)
+        self._node.request(now, (destination,), Code.ROUTE_QUERY_REQ, body, lambda now, outcome: None)
+
+    def _on_route_query(self, now: float, request: Request) -> None:
+        body = request.message.body
+        assert isinstance(body, RouteQueryReq)
+        ring, target = self._node.ring, body.destination.value
+        if body.destination.type == DestinationType.OPAQUE_ID:
+            raise Refuse(ErrorCode.FORBIDDEN, "opaque ids are not translated for others")  # 6.4.2.4.1
+        ours = ring.is_responsible(target) or target == self._node.node_id
+        hop = self._node.node_id if ours else ring.next_hop(target)  # notes 6.8
+        self._node.answer(now, request, Code.ROUTE_QUERY_ANS, RouteQueryAns(hop or self._node.node_id))
+        if body.send_update and request.is_direct:
+            self.send_full_update(now, request.signer.node_id)  # 10.8
+
+    # --- leaving -------------------------------------------------------------------------------------
+
+    def _say_leave(self, now: float) -> None:
+        """10.9: to all neighbours with the list they need, and to every other linked peer without (6.4.2.2)."""
+        if self.state is not State.LEAVING:
+            return
+        self._node.ring.joined = False  # what arrives from now on goes to our heir
+        successors, predecessors = self._neighbours()
+        left = len(self._node.ring)
+
+        def over(now: float, outcome: object) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self._left(now)
+
+        for node_id in list(self._node.ring):
+            data = b""
+            if node_id in predecessors:  # we are its successor; in a ring of two this comes first (notes 6.12)
+                data = codec.encode_struct(ChordLeaveData(ChordLeaveType.FROM_SUCC, tuple(successors)))
+            elif node_id in successors:
+                data = codec.encode_struct(ChordLeaveData(ChordLeaveType.FROM_PRED, tuple(predecessors)))
+            body = LeaveReq(self._node.node_id, data)
+            self._node.request(now, (Destination(DestinationType.NODE, node_id),), Code.LEAVE_REQ, body, over)
+
+    def _left(self, now: float) -> None:
+        if self.state is State.LEAVING:
+            self.state = State.LEFT
+            self._node.ring.joined = False
+            self._node.act(Left())
+
+    def _on_leave(self, now: float, request: Request) -> None:
+        body = request.message.body
+        assert isinstance(body, LeaveReq)
+        leaver = request.signer.node_id
+        if body.leaving_peer_id != leaver:
+            raise Refuse(ErrorCode.FORBIDDEN, "leaving_peer_id is not the signer")
+        if not request.is_direct:
+            raise Refuse(ErrorCode.FORBIDDEN, "a Leave is taken over the leaver's own link only")
+        self._node.answer(now, request, Code.LEAVE_ANS, LeaveAns())
+        self.lose(now, leaver, "it left")
+        if body.overlay_specific_data and self.state is State.JOINED:
+            try:
+                data = codec.decode_struct(
+                    ChordLeaveData, body.overlay_specific_data, self._node.overlay.node_id_length
+                )
+            except WireError:
+                self._node.count("drop_malformed")
+                return
+            self.consider(now, data.peers, None)
+
+
+def _content(body: UpdateReq) -> tuple[object, ...]:
+    """An Update without the uptime, which always differs."""
+    return body.type, body.predecessors, body.successors, body.fingers

@@ -1,0 +1,217 @@
+"""Requests under way and answers kept: retransmission, answers matched and checked, duplicates answered alike.
+
+RFC 6940 6.2.1 (end-to-end reliability), 6.3.4 (which node may answer), notes 2.7 to 2.12.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from xor_fast import limits
+from xor_fast.cext import ids
+from xor_fast.cext.switch import Verdict
+from xor_fast.core.timers import Timer
+from xor_fast.errors import ErrorCode, RequestFailed
+from xor_fast.messages import (
+    WILDCARD_NODE_ID,
+    Body,
+    Code,
+    Destination,
+    DestinationType,
+    ErrorResponse,
+    Message,
+    SecurityBlock,
+)
+from xor_fast.trust.signatures import Signer
+
+if TYPE_CHECKING:
+    from xor_fast.core.node import Node
+
+NO_LINK = -1
+
+# Errors that a node on the way makes: it is not the target, so they cannot end a request, but if no answer comes
+# they tell why (notes 2.7).
+_TRANSIT_ERRORS = frozenset(
+    {
+        ErrorCode.INCOMPATIBLE_WITH_OVERLAY,
+        ErrorCode.UNSUPPORTED_FORWARDING_OPTION,
+        ErrorCode.TTL_EXCEEDED,
+        ErrorCode.MESSAGE_TOO_LARGE,
+    }
+)
+
+
+class Answer(NamedTuple):
+    """The verified success answer to a request. hops: nodes that forwarded it on the way back; rtt in seconds."""
+
+    body: Body | bytes
+    signer: Signer
+    message: Message
+    hops: int
+    rtt: float
+
+
+Done = Callable[[float, Answer | RequestFailed], None]
+
+
+class _Pending:
+    __slots__ = ("code", "done", "first_hop", "hint", "link", "message", "sent_at", "target", "timer", "transmissions")
+
+    def __init__(self, message: bytes, code: int, target: Destination, link: int, done: Done) -> None:
+        self.message = message
+        self.code = code
+        self.target = target
+        self.link = link  # NO_LINK: by the routing table, anew for each transmission
+        self.done = done
+        self.first_hop = NO_LINK
+        self.transmissions = 0
+        self.sent_at = 0.0
+        self.hint: ErrorResponse | None = None
+        self.timer: Timer | None = None
+
+
+class KeptAnswer(NamedTuple):
+    """What a retransmitted request is answered with; the route is made anew from its via list (notes 2.12)."""
+
+    contents: bytes
+    security: SecurityBlock
+
+
+class Transactions:
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._pending: dict[int, _Pending] = {}
+        self._kept: OrderedDict[tuple[bytes, int], KeptAnswer | None] = OrderedDict()
+        self._kept_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    # --- requests ----------------------------------------------------------------------------------
+
+    def send(
+        self, now: float, transaction_id: int, message: bytes, code: int, target: Destination, link: int, done: Done
+    ) -> None:
+        """Send a request and keep at it. target is the last entry of its destination list."""
+        if len(self._pending) >= limits.MAX_REQUESTS:
+            self._node.count("refused_own_requests")
+            done(now, RequestFailed(ErrorCode.REQUEST_TIMEOUT, "too many requests of our own are under way"))
+            return
+        pending = self._pending[transaction_id] = _Pending(message, code, target, link, done)
+        self._transmit(now, transaction_id, pending)
+
+    def cancel(self, transaction_id: int) -> None:
+        """Forget a request; its `done` is never called."""
+        pending = self._pending.pop(transaction_id, None)
+        if pending is not None and pending.timer is not None:
+            pending.timer.cancel()
+
+    def link_down(self, now: float, link: int) -> None:
+        """What went out over a link that has just died is sent again at once: waiting would gain nothing."""
+        for transaction_id, pending in list(self._pending.items()):
+            if pending.link == link:
+                self._fail(now, transaction_id, ErrorCode.REQUEST_TIMEOUT, "the link to the next node was lost")
+            elif pending.first_hop == link and pending.timer is not None:
+                pending.timer.cancel()
+                pending.timer = self._node.timers.at(now, partial(self._expired, transaction_id))
+
+    def _transmit(self, now: float, transaction_id: int, pending: _Pending) -> None:
+        pending.transmissions += 1
+        pending.sent_at = now
+        pending.first_hop = pending.link if pending.link != NO_LINK else self._node.switch.first_hop(pending.message)
+        verdict = self._node.switch.originate(now, pending.message, pending.link)
+        if verdict is Verdict.DROPPED:
+            self._node.count("originate_dropped")
+        pending.timer = self._node.timers.at(
+            now + self._node.overlay.reliability_timer, partial(self._expired, transaction_id)
+        )
+
+    def _expired(self, transaction_id: int, now: float) -> None:
+        pending = self._pending[transaction_id]
+        if pending.transmissions < limits.MAX_TRANSMISSIONS:  # 6.2.1: five in all
+            self._node.count("retransmitted")
+            self._transmit(now, transaction_id, pending)
+        elif pending.hint is not None:
+            text = pending.hint.error_info.decode("utf-8", "replace")
+            self._fail(now, transaction_id, pending.hint.error_code, text or "said a node on the way")
+        else:
+            self._fail(now, transaction_id, ErrorCode.REQUEST_TIMEOUT, f"no answer to {pending.transmissions} sendings")
+
+    def _fail(self, now: float, transaction_id: int, code: int, text: str, info: bytes = b"") -> None:
+        pending = self._pending[transaction_id]
+        self.cancel(transaction_id)
+        pending.done(now, RequestFailed(code, text, info))
+
+    # --- answers to our requests ---------------------------------------------------------------------
+
+    def receive(self, now: float, message: Message, signer: Signer) -> None:
+        """A verified answer (or Error) addressed to us."""
+        transaction_id = message.header.transaction_id
+        pending = self._pending.get(transaction_id)
+        if pending is None:
+            self._node.count("drop_late_answer")
+            return
+        if not self._may_answer(pending.target, signer.node_id):
+            self._wrong_node(pending, message)
+            return
+        if message.code == Code.ERROR:
+            error = message.body
+            assert isinstance(error, ErrorResponse)
+            text = error.error_info.decode("utf-8", "replace") if error.error_info.isascii() else ""
+            self._fail(now, transaction_id, error.error_code, text, error.error_info)
+        elif message.code != pending.code + 1:
+            self._node.count("drop_wrong_answer_code")
+        else:
+            self.cancel(transaction_id)
+            hops = max(0, self._node.overlay.initial_ttl - message.header.ttl)
+            pending.done(now, Answer(message.body, signer, message, hops, now - pending.sent_at))
+
+    def _wrong_node(self, pending: _Pending, message: Message) -> None:
+        if isinstance(message.body, ErrorResponse) and message.body.error_code in _TRANSIT_ERRORS:
+            pending.hint = message.body
+            self._node.count("transit_errors_received")
+        else:
+            self._node.count("drop_answer_of_wrong_node")
+
+    def _may_answer(self, target: Destination, node_id: bytes) -> bool:
+        """RFC 6940 6.3.4, the two rules for responses."""
+        if target.type == DestinationType.NODE:
+            return target.value in (node_id, WILDCARD_NODE_ID)
+        if target.type != DestinationType.RESOURCE:
+            return True  # an opaque id says nothing of the node behind it
+        ring = self._node.ring
+        distance = ids.distance(target.value, node_id)  # clockwise (notes 2.8)
+        near = ring.successors(limits.NEIGHBOURS_EACH_SIDE) + ring.predecessors(limits.NEIGHBOURS_EACH_SIDE)
+        return not ring.joined or all(distance <= ids.distance(target.value, other) for other in near)
+
+    # --- answers of ours, for duplicates -------------------------------------------------------------
+
+    def is_repeat(self, requester: bytes, transaction_id: int) -> bool:
+        return (requester, transaction_id) in self._kept
+
+    def begin(self, now: float, requester: bytes, transaction_id: int) -> None:
+        """A request that must not be carried out twice: from now on its repeats are told by `is_repeat`."""
+        key = (requester, transaction_id)
+        self._kept[key] = None
+        while len(self._kept) > limits.MAX_KEPT_ANSWERS or self._kept_bytes > limits.MAX_KEPT_ANSWER_BYTES:
+            self._node.count("kept_answers_pushed_out")
+            self._forget(next(iter(self._kept)))
+        lifetime = self._node.overlay.reliability_timer * limits.MAX_TRANSMISSIONS  # notes 2.10
+        self._node.timers.at(now + lifetime, lambda _: self._forget(key))
+
+    def keep(self, requester: bytes, transaction_id: int, answer: KeptAnswer) -> None:
+        """The answer to a request that was begun."""
+        key = (requester, transaction_id)
+        if key in self._kept:
+            self._kept[key] = answer
+            self._kept_bytes += len(answer.contents)
+
+    def kept(self, requester: bytes, transaction_id: int) -> KeptAnswer | None:
+        """None: still being worked on; the answer will follow by itself."""
+        return self._kept.get((requester, transaction_id))
+
+    def _forget(self, key: tuple[bytes, int]) -> None:
+        answer = self._kept.pop(key, None)
+        if answer is not None:
+            self._kept_bytes -= len(answer.contents)

@@ -1,0 +1,76 @@
+"""Cheap identities for large worlds: the same interface as `xor_fast.trust`, hashes in place of signatures.
+
+A fake signature is a hash over signer and data: enough to notice a changed message, of no use against a liar.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import cast
+
+from xor_fast.errors import TrustError
+from xor_fast.messages import (
+    CertificateType,
+    GenericCertificate,
+    HashAlgorithm,
+    Signature,
+    SignatureAlgorithm,
+    SignerIdentity,
+    SignerIdentityType,
+)
+from xor_fast.trust.certificates import Certificate, PublicKey
+from xor_fast.trust.signatures import Signer
+
+_FOREVER_MS = 1 << 62
+
+
+def fake_certificate(node_id: bytes, user_name: bytes) -> Certificate:
+    der = b"fake:" + node_id + user_name
+    return Certificate(der, sha256(der).digest(), (node_id,), user_name, 0, _FOREVER_MS, cast(PublicKey, None))
+
+
+class FakeIdentity:
+    """Stands in for `trust.signatures.Identity`."""
+
+    def __init__(self, node_id: bytes, user_name: bytes) -> None:
+        self.certificate = fake_certificate(node_id, user_name)
+        self.node_id = node_id
+        self.user_name = user_name
+        self.certificates = (GenericCertificate(CertificateType.X509, self.certificate.der),)
+        self.signer = SignerIdentity(SignerIdentityType.CERT_HASH, HashAlgorithm.SHA256, self.certificate.digest)
+
+    def sign(self, data: bytes) -> Signature:
+        value = sha256(self.certificate.digest + data).digest() * 2  # 64 bytes, about what ECDSA P-256 takes
+        return Signature(HashAlgorithm.SHA256, SignatureAlgorithm.ECDSA, self.signer, value)
+
+
+class FakeVerifier:
+    """Stands in for `trust.signatures.Verifier`."""
+
+    def __init__(self, node_id_length: int = 16) -> None:
+        self._node_id_length = node_id_length
+        self._signers: dict[bytes, Signer] = {}
+
+    def certificate(self, der: bytes, bucket: Sequence[bytes], wall_ms: int) -> Certificate:
+        digest = sha256(der).digest()
+        if digest not in self._signers:
+            prefix, _, names = der.partition(b":")
+            if prefix != b"fake" or len(names) < self._node_id_length:
+                raise TrustError("this is not a certificate of the simulator")
+            node_id, user_name = names[: self._node_id_length], names[self._node_id_length :]
+            self._signers[digest] = Signer(fake_certificate(node_id, user_name), node_id)
+        return self._signers[digest].certificate
+
+    def link(self, certificates: Sequence[bytes], wall_ms: int) -> Certificate:
+        return self.certificate(certificates[0], certificates[1:], wall_ms)
+
+    def verify(self, signature: Signature, data: bytes, bucket: Sequence[GenericCertificate], wall_ms: int) -> Signer:
+        digest = signature.identity.certificate_hash
+        for certificate in bucket:
+            if digest not in self._signers:
+                self.certificate(certificate.certificate, (), wall_ms)
+        signer = self._signers.get(digest)
+        if signer is None:
+            raise TrustError("the signer's certificate is not there")
+        if signature.signature_value != sha256(digest + data).digest() * 2:
+            raise TrustError("the signature does not hold")
+        return signer

@@ -1,0 +1,297 @@
+"""A world of nodes: virtual clock, one heap of events, connections with latency that cut bytes into random pieces.
+
+Everything is drawn from one seed, each part with a generator of its own, so that a change in one does not shift the
+others. `trace` is a hash over every event; the same seed gives the same trace in every process.
+"""
+
+import heapq
+from collections.abc import Callable, Sequence
+from functools import partial
+from hashlib import sha256
+from random import Random
+
+from xor_fast import limits
+from xor_fast.actions import Address, ClosePort, Dial, Hangup, Left, Notice, OpenPort, Purpose
+from xor_fast.config import Overlay
+from xor_fast.core.node import Node
+from xor_fast.trust.signatures import Identity, Verifier
+
+START_MS = 1_800_000_000_000  # the wall clock of every node when the world begins
+PORT = 6084
+FIRST_APP_PORT = 20000
+
+
+class Connection:
+    """One TLS connection; end 0 dialled, end 1 accepted. Bytes arrive in order, in pieces, after the latency."""
+
+    __slots__ = ("arrives", "hosts", "latency", "links", "open", "tickets")
+
+    def __init__(self, dialler: "Host", accepter: "Host", latency: float) -> None:
+        self.hosts = (dialler, accepter)
+        self.links = [-1, -1]  # the number each node gave it, or -1
+        self.tickets: list[int | None] = [None, None]  # of an application connection
+        self.latency = latency
+        self.arrives = [0.0, 0.0]  # when the last piece sent by each end arrives
+        self.open = True
+
+
+class Host:
+    """One simulated machine with one node, and what its driver keeps."""
+
+    def __init__(self, world: "World", index: int, identity: Identity, verifier: Verifier, node_random: Random) -> None:
+        self.world = world
+        self.index = index
+        self.name = f"n{index}"
+        self.address: Address = (f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}", PORT)
+        self.node = Node(
+            world.overlay, identity, verifier, node_random, addresses=(self.address,), hold_down=world.hold_down
+        )
+        self.alive = True
+        self.links: dict[int, Connection] = {}
+        self.applications: dict[int, Connection] = {}  # by ticket, once handed over
+        self.ports: dict[int, Address] = {}
+        self.wake_at: float | None = None
+        self.notices: list[str] = []
+        self.has_left = False
+        self.node.set_wall(world.now, world.wall_ms)
+
+
+class World:
+    def __init__(
+        self,
+        overlay: Overlay,
+        seed: int,
+        *,
+        latency: tuple[float, float] = (0.010, 0.060),
+        hold_down: float = limits.HOLD_DOWN,
+    ) -> None:
+        self.overlay = overlay
+        self.seed = seed
+        self.now = 0.0
+        self.hold_down = hold_down
+        self.hosts: list[Host] = []
+        self.events = 0
+        self.bytes_carried = 0
+        self._latency = latency
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+        self._network = self.random("network")
+        self._trace = sha256()
+        self._by_address: dict[Address, tuple[Host, int | None]] = {}  # listening: host, ticket of an AppAttach port
+
+    def random(self, name: str) -> Random:
+        """A generator of its own for each part of the world."""
+        return Random(f"{self.seed}/{name}")
+
+    @property
+    def wall_ms(self) -> int:
+        return START_MS + int(self.now * 1000)
+
+    @property
+    def trace(self) -> str:
+        """Hash over all that has happened."""
+        return self._trace.hexdigest()
+
+    # --- events --------------------------------------------------------------------------------------
+
+    def at(self, when: float, run: Callable[[], None]) -> None:
+        self._order += 1
+        heapq.heappush(self._heap, (max(when, self.now), self._order, run))
+
+    def step(self) -> bool:
+        """Carry out the next event; False if there is none."""
+        if not self._heap:
+            return False
+        self.now, _, run = heapq.heappop(self._heap)
+        self.events += 1
+        run()
+        return True
+
+    def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
+        """Let virtual time pass; stops early when `until` holds, and tells whether it does."""
+        end = self.now + seconds
+        while not (until is not None and until()):
+            if not self._heap or self._heap[0][0] > end:
+                self.now = end
+                return until is not None and until()
+            self.step()
+        return True
+
+    def record(self, what: str, host: Host, data: bytes = b"") -> None:
+        self._trace.update(f"{self.now!r} {what} {host.name} {len(data)} ".encode())
+        self._trace.update(data)
+
+    # --- hosts ---------------------------------------------------------------------------------------
+
+    def add(self, identity: Identity, verifier: Verifier) -> Host:
+        index = len(self.hosts) + 1
+        host = Host(self, index, identity, verifier, self.random(f"node {index}"))
+        self.hosts.append(host)
+        self._by_address[host.address] = (host, None)
+        return host
+
+    @property
+    def alive(self) -> list[Host]:
+        return [host for host in self.hosts if host.alive]
+
+    def kill(self, host: Host) -> None:
+        """As kill -9: no word from it; the others see their connections reset."""
+        host.alive = False
+        self.record("killed", host)
+        self._by_address.pop(host.address, None)
+        for address in host.ports.values():
+            self._by_address.pop(address, None)
+        for connection in [*host.links.values(), *host.applications.values()]:
+            self._close(connection, "reset by peer")
+
+    def drain(self, host: Host) -> None:
+        """The drain rule: bytes, actions, deadline."""
+        node = host.node
+        while True:
+            for link, data in node.sends():
+                self._send(host, link, data)
+            actions = node.actions()
+            if not actions:
+                break
+            for action in actions:
+                self._act(host, action)
+        deadline = node.deadline
+        if deadline is not None and (host.wake_at is None or deadline < host.wake_at):
+            host.wake_at = deadline
+            self.at(deadline, lambda: self._wake(host, deadline))
+
+    def _wake(self, host: Host, when: float) -> None:
+        if not host.alive or host.wake_at != when:
+            return
+        host.wake_at = None
+        self.record("wake", host)
+        host.node.wake(self.now)
+        self.drain(host)
+
+    # --- what nodes ask for --------------------------------------------------------------------------
+
+    def _act(self, host: Host, action: object) -> None:
+        if isinstance(action, Dial):
+            self._dial(host, action)
+        elif isinstance(action, Hangup):
+            connection = host.links.get(action.link)
+            if connection is not None:
+                self._close(connection, action.reason)
+        elif isinstance(action, OpenPort):
+            address = (host.address[0], FIRST_APP_PORT + action.ticket % 40000)
+            host.ports[action.ticket] = address
+            self._by_address[address] = (host, action.ticket)
+            self._call(host, lambda: host.node.port_opened(self.now, action.ticket, (address,)), self._latency[0])
+        elif isinstance(action, ClosePort):
+            self._by_address.pop(host.ports.pop(action.ticket, ("", 0)), None)
+        elif isinstance(action, Notice):
+            host.notices.append(f"{self.now:.3f} {action.level}: {action.text}")
+        elif isinstance(action, Left):
+            host.has_left = True
+            self.kill(host)
+
+    def _call(self, host: Host, run: Callable[[], object], after: float) -> None:
+        def call() -> None:
+            if host.alive:
+                self.record("call", host)
+                run()
+                self.drain(host)
+
+        self.at(self.now + after, call)
+
+    def _dial(self, host: Host, dial: Dial) -> None:
+        latency = self._network.uniform(*self._latency)
+        for address in dial.addresses:
+            found = self._by_address.get(address)
+            if found is not None and found[0] is not host:
+                # TCP and TLS 1.3 take two round trips until both ends have seen the other's certificate.
+                self.at(self.now + 4 * latency, partial(self._connected, host, dial, found, latency))
+                return
+        self._call(host, lambda: host.node.dial_failed(self.now, dial.ticket, "connection refused"), 2 * latency)
+
+    def _connected(self, host: Host, dial: Dial, target: tuple[Host, int | None], latency: float) -> None:
+        accepter, port_ticket = target
+        if not (host.alive and accepter.alive):
+            if host.alive:
+                self._call(host, lambda: host.node.dial_failed(self.now, dial.ticket, "reset by peer"), 0.0)
+            return
+        connection = Connection(host, accepter, latency)
+        if dial.purpose is Purpose.APPLICATION:
+            self._hand_over(connection, dial.ticket, port_ticket)
+            return
+        # The server's end is up first, the client's a moment later.
+        ends = ((1, accepter, host, None), (0, host, accepter, dial.ticket))
+        for end, own, other, ticket in ends:
+            if not connection.open and ticket is not None:
+                own.node.dial_failed(self.now, ticket, "refused")
+                self.drain(own)
+            if not connection.open or not own.alive:
+                return
+            self.record("link up", own)
+            certificates = [c.certificate for c in other.node.identity.certificates]
+            link = own.node.link_up(self.now, certificates, ticket)
+            connection.links[end] = link
+            if link >= 0:
+                own.links[link] = connection
+            else:
+                self._close(connection, "refused")
+            self.drain(own)
+
+    def _hand_over(self, connection: Connection, ticket: int, port_ticket: int | None) -> None:
+        dialler, accepter = connection.hosts
+        connection.tickets = [ticket, port_ticket]
+        for own, other, own_ticket in ((accepter, dialler, port_ticket), (dialler, accepter, ticket)):
+            if own_ticket is None or not connection.open:
+                self._close(connection, "not an application port")
+                return
+            own.applications[own_ticket] = connection
+            self.record("application up", own)
+            certificates = [c.certificate for c in other.node.identity.certificates]
+            if not own.node.app_up(self.now, own_ticket, certificates):
+                del own.applications[own_ticket]
+                self._close(connection, "refused")
+            self.drain(own)
+
+    # --- bytes ---------------------------------------------------------------------------------------
+
+    def _send(self, host: Host, link: int, data: bytes) -> None:
+        connection = host.links.get(link)
+        if connection is None or not connection.open:
+            return
+        end = 0 if connection.hosts[0] is host and connection.links[0] == link else 1
+        self.bytes_carried += len(data)
+        for piece in self._cut(data):
+            arrival = max(self.now + connection.latency, connection.arrives[end])
+            connection.arrives[end] = arrival
+            self.at(arrival, partial(self._arrive, connection, 1 - end, piece))
+
+    def _cut(self, data: bytes) -> Sequence[bytes]:
+        """In up to three pieces, at random places: reassembly is exercised all the time."""
+        if len(data) < 2 or self._network.random() < 0.8:
+            return (data,)
+        cuts = sorted(self._network.randrange(1, len(data)) for _ in range(self._network.randint(1, 2)))
+        return [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True) if start < end]
+
+    def _arrive(self, connection: Connection, end: int, data: bytes) -> None:
+        host, link = connection.hosts[end], connection.links[end]
+        if not connection.open or not host.alive or link < 0:
+            return
+        self.record("bytes", host, data)
+        if not host.node.receive(self.now, link, data):
+            self._close(connection, "framing broken")
+        self.drain(host)
+
+    def _close(self, connection: Connection, reason: str) -> None:
+        """Both ends learn of it, the living ones after the latency."""
+        if not connection.open:
+            return
+        connection.open = False
+        for end, host in enumerate(connection.hosts):
+            link, ticket = connection.links[end], connection.tickets[end]
+            if ticket is not None:
+                host.applications.pop(ticket, None)
+            if link >= 0 and host.links.pop(link, None) is not None and host.alive:
+                self._call(host, partial(self._link_down, host, link, reason), connection.latency)
+
+    def _link_down(self, host: Host, link: int, reason: str) -> None:
+        host.node.link_down(self.now, link, reason)
