@@ -95,7 +95,10 @@ class DataDirectory:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Held while a node runs with this identity; ConfigError when another process holds it."""
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise ConfigError(f"{self._lock} cannot be written: {error.strerror}") from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,10 +133,10 @@ class DataDirectory:
         finally:
             shutil.rmtree(new.path, ignore_errors=True)
 
-    def write_identity(self, overlay: bytes, certificates: tuple[bytes, ...], key: bytes) -> None:
-        """overlay: the document as it is; certificates: DER, the own one first; key: PEM."""
+    def write_identity(self, overlay: bytes, certificates: bytes, key: bytes) -> None:
+        """overlay: the document as it is; certificates: PEM, the own one first; key: PEM."""
         _write(self.document, overlay, 0o644)
-        _write(self.certificate, b"".join(map(authority.certificate_to_pem, certificates)), 0o644)
+        _write(self.certificate, certificates, 0o644)
         _write(self.key, key, 0o600)
 
     def write_authority(self, certificate: bytes, key: bytes) -> None:

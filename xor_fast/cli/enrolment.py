@@ -7,7 +7,7 @@ from xor_fast.actions import Address
 from xor_fast.cli.data import CA_LIFE_MS, CERTIFICATE_LIFE_MS, CLOCK_SKEW_MS, DataDirectory, wall_ms
 from xor_fast.config import Overlay, write_overlay
 from xor_fast.errors import ConfigError
-from xor_fast.trust.authority import Authority, key_to_pem, new_key
+from xor_fast.trust.authority import Authority, certificate_to_pem, key_to_pem, new_key
 from xor_fast.usages.xmpp import jid as jids
 from xor_fast.usages.xmpp.kind import XMPP_LOCATION
 
@@ -18,6 +18,11 @@ class Issued(NamedTuple):
     node_id: bytes
     certificates: tuple[bytes, ...]
     key: bytes
+
+    @property
+    def pem(self) -> bytes:
+        """The certificates."""
+        return b"".join(map(certificate_to_pem, self.certificates))
 
 
 def found_overlay(data: DataDirectory, name: str, bootstrap: Address) -> None:
@@ -38,7 +43,7 @@ def found_overlay(data: DataDirectory, name: str, bootstrap: Address) -> None:
     issued = issue(ca, None, overlay.node_id_length)
     with data.made() as new:
         new.write_authority(ca.certificate, key_to_pem(key))
-        new.write_identity(write_overlay(overlay), issued.certificates, issued.key)
+        new.write_identity(write_overlay(overlay), issued.pem, issued.key)
 
 
 def enroll(ca: DataDirectory, jid: str | None, out: DataDirectory) -> Issued:
@@ -48,7 +53,7 @@ def enroll(ca: DataDirectory, jid: str | None, out: DataDirectory) -> Issued:
     overlay = ca.overlay()
     issued = issue(ca.authority(overlay), jid, overlay.node_id_length)
     with out.made() as new:
-        new.write_identity(ca.document.read_bytes(), issued.certificates, issued.key)
+        new.write_identity(ca.document.read_bytes(), issued.pem, issued.key)
     return issued
 
 

@@ -1,0 +1,187 @@
+"""The commands of `xor-fast`: what each option means. What they do stands in the modules beside this one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xor_fast.cli.output import reported
+
+app = typer.Typer(
+    name="xor-fast",
+    help="XMPP without servers: a RELOAD (RFC 6940) overlay in which users find each other and talk (XEP-0415).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; 1 no success (nobody found, no answer); 2 wrong use or configuration; 3 internal.",
+)
+
+BOOTSTRAP = Path("data/bootstrap")
+LISTEN = "127.0.0.1:6084"
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for a program.")]
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Data directory: identity and what is kept.")]
+AnyData = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Data directory; default: data/bootstrap, or the only one in data/."),
+]
+Ca = Annotated[
+    Path | None,
+    typer.Option("--ca", metavar="DIR", help="Directory of the overlay's CA: enrols on first use (default: enrolled)."),
+]
+Listen = Annotated[str, typer.Option("--listen", metavar="IP:PORT", help="Where to listen; port 0 takes a free one.")]
+Advertise = Annotated[
+    list[str] | None, typer.Option("--advertise", metavar="IP:PORT", help="Where others reach us, if not as --listen.")
+]
+Bootstrap = Annotated[
+    list[str] | None,
+    typer.Option("--bootstrap", metavar="IP:PORT", help="Bootstrap node; default: those of the overlay's document."),
+]
+Pcap = Annotated[
+    Path | None,
+    typer.Option("--pcap", metavar="FILE", help="Write our TLS connections with their keys (pcapng). Slower."),
+]
+
+
+@app.command()
+@reported
+def quickstart(
+    data: Data = BOOTSTRAP,
+    listen: Listen = LISTEN,
+    advertise: Advertise = None,
+    name: Annotated[str, typer.Option("--name", help="Overlay name, a DNS name; used when it is made.")] = "xor.home.arpa",
+    pcap: Pcap = None,
+    as_json: Json = False,
+) -> int:
+    """Make a private overlay, once, and run its first peer."""
+    from xor_fast.cli import serve
+
+    return serve.quickstart(data, listen, advertise or [], name, pcap, as_json)
+
+
+@app.command()
+@reported
+def node(
+    data: Data,
+    listen: Listen = "127.0.0.1:0",
+    advertise: Advertise = None,
+    overlay: Annotated[
+        Path | None, typer.Option("--overlay", metavar="FILE", help="Configuration document; default: that of --data.")
+    ] = None,
+    ca: Ca = None,
+    bootstrap: Bootstrap = None,
+    pcap: Pcap = None,
+    as_json: Json = False,
+) -> int:
+    """Join an existing overlay as a peer and serve it until Ctrl-C."""
+    from xor_fast.cli import serve
+
+    return serve.node(data, listen, advertise or [], overlay, ca, bootstrap or [], pcap, as_json)
+
+
+@app.command()
+@reported
+def enroll(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Data directory to make.")],
+    jid: Annotated[str | None, typer.Argument(help="The user's address, such as romeo@montague.lit.")] = None,
+    is_node: Annotated[bool, typer.Option("--node", help="An identity for a node without a user.")] = False,
+    ca: Annotated[Path, typer.Option("--ca", metavar="DIR", help="Directory of the overlay's CA.")] = BOOTSTRAP,
+    as_json: Json = False,
+) -> int:
+    """Issue an identity of a private overlay, for a user's device or a node."""
+    from xor_fast.cli import serve
+
+    return serve.enroll(jid, is_node, ca, out, as_json)
+
+
+@app.command()
+@reported
+def lookup(
+    jid: Annotated[str, typer.Argument(help="The user's address.")],
+    data: AnyData = None,
+    bootstrap: Bootstrap = None,
+    as_json: Json = False,
+) -> int:
+    """Find where a user's devices are."""
+    from xor_fast.cli import ask
+
+    return ask.lookup(jid, data, bootstrap or [], as_json)
+
+
+@app.command()
+@reported
+def ping(
+    node_id: Annotated[str, typer.Argument(metavar="NODE-ID", help="Node-ID in hex.")],
+    data: AnyData = None,
+    bootstrap: Bootstrap = None,
+    as_json: Json = False,
+) -> int:
+    """Ask whether a node is reachable through the overlay."""
+    from xor_fast.cli import ask
+
+    return ask.ping(node_id, data, bootstrap or [], as_json)
+
+
+@app.command()
+@reported
+def status(data: AnyData = None, as_json: Json = False) -> int:
+    """Show a running node: ring, links, what it stores, and every counter."""
+    from xor_fast.cli import ask
+
+    return ask.status(data, as_json)
+
+
+@app.command()
+@reported
+def chat(
+    jid: Annotated[str, typer.Argument(help="Whom to talk to.")],
+    data: Data,
+    user: Annotated[
+        str | None, typer.Option("--as", metavar="JID", help="Own address, to enrol with --ca on first use.")
+    ] = None,
+    ca: Ca = None,
+    listen: Listen = "127.0.0.1:0",
+    advertise: Advertise = None,
+    bootstrap: Bootstrap = None,
+    pcap: Pcap = None,
+    as_json: Json = False,
+) -> int:
+    """Talk with a user: what is typed goes to all their devices, what they write is shown."""
+    from xor_fast.cli import chat as talk
+
+    return talk.chat(jid, data, user, ca, listen, advertise or [], bootstrap or [], pcap, as_json)
+
+
+@app.command()
+@reported
+def demo(
+    nodes: Annotated[int, typer.Option("--nodes", min=8, max=64, help="Node processes besides the users' devices.")] = 8,
+    pcap: Annotated[
+        Path | None,
+        typer.Option("--pcap", metavar="FILE", help="Write all TLS connections with their keys (pcapng)."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the data directories and logs.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Show it all: an overlay of node processes, two users, three devices, messages both ways, step by step."""
+    from xor_fast.cli import demo as show
+
+    return show.demo(nodes, pcap, keep, as_json)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def sim(context: typer.Context) -> None:
+    """Simulate an overlay in virtual time (--help lists its options)."""
+    from xor_fast.sim.__main__ import main
+
+    raise typer.Exit(main(context.args))
+
+
+def main() -> None:
+    """The command `xor-fast`."""
+    app()

@@ -1,0 +1,96 @@
+"""Single questions to the overlay or to a running node: `lookup`, `ping`, `status`."""
+
+import asyncio
+from pathlib import Path
+
+import uvloop
+
+from xor_fast.actions import Address
+from xor_fast.cli.data import DataDirectory
+from xor_fast.cli.output import Exit, Output, program
+from xor_fast.cli.running import parse_address, passing_client
+from xor_fast.errors import ConfigError
+from xor_fast.messages import Destination, DestinationType
+from xor_fast.net import stats
+
+DATA = Path("data")
+BOOTSTRAP = DATA / "bootstrap"
+
+
+def directory(data: Path | None) -> DataDirectory:
+    """The one asked for; else data/bootstrap, or the only one there is."""
+    if data is not None:
+        return DataDirectory(data)
+    found = [path.parent for path in sorted(DATA.glob("*/overlay.xml"))]
+    if BOOTSTRAP in found:
+        return DataDirectory(BOOTSTRAP)
+    if len(found) == 1:
+        return DataDirectory(found[0])
+    if found:
+        raise ConfigError(f"there are several data directories: choose one with --data ({', '.join(map(str, found))})")
+    raise ConfigError(f"no data directory found in {DATA}/: name one with --data, or begin with `{program()} quickstart`")
+
+
+def ping(node_id: str, data: Path | None, bootstrap: list[str], as_json: bool) -> int:
+    return uvloop.run(_ping(Output(as_json), node_id, directory(data), _addresses(bootstrap)))
+
+
+async def _ping(output: Output, node_id: str, data: DataDirectory, bootstrap: list[Address]) -> int:
+    output.capture_log()
+    length = data.overlay().node_id_length
+    try:
+        target = bytes.fromhex(node_id)
+    except ValueError:
+        target = b""
+    if len(target) != length:
+        raise ConfigError(f"{node_id} is not a Node-ID: needed are {2 * length} hexadecimal digits")
+    async with passing_client(data, bootstrap) as peer:
+        pong = await peer.ping((Destination(DestinationType.NODE, target),))
+    output.say(
+        "pong",
+        f"answer of {pong.node_id.hex()} after {pong.rtt * 1000:.1f} ms over {pong.hops} forwarders",
+        node_id=pong.node_id.hex(),
+        hops=pong.hops,
+        rtt=pong.rtt,
+        time_ms=pong.time_ms,
+    )
+    return Exit.DONE
+
+
+def status(data: Path | None, as_json: bool) -> int:
+    found = stats.ask(directory(data).control)
+    output = Output(as_json)
+    if as_json:
+        output.say("status", None, **found)
+    else:
+        _show_status(found)
+    return Exit.DONE
+
+
+def _show_status(found: dict[str, object]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    ring, store = found["ring"], found["store"]
+    assert isinstance(ring, dict) and isinstance(store, dict)
+    console.print(f"node {found['node_id']} of {found['overlay']}, up {found['uptime']} s", highlight=False)
+    place = "part of the ring" if ring["joined"] else "not part of the ring"
+    console.print(f"{place}, {ring['peers']} peers known; {store['values']} values of {store['resources']} resources, "
+                  f"{store['bytes']} bytes", highlight=False)  # fmt: skip
+    for name in ("predecessors", "successors"):
+        console.print(f"{name}: {' '.join(ring[name]) or 'none'}", highlight=False, soft_wrap=True)
+    links = Table("link", "node", "round trip ms", "silent s", title="links", title_justify="left")
+    assert isinstance(found["links"], list)
+    for link in found["links"]:
+        links.add_row(str(link["link"]), link["node_id"], f"{link['rtt'] * 1000:.1f}", f"{link['idle']:.1f}")
+    counters = Table("counter", "count", title="counters that moved", title_justify="left")
+    assert isinstance(found["counters"], dict)
+    for name, count in found["counters"].items():
+        if count:
+            counters.add_row(name, str(count))
+    console.print(links, counters)
+
+
+def _addresses(bootstrap: list[str]) -> list[Address]:
+    return [parse_address(text, "--bootstrap") for text in bootstrap]
