@@ -32,7 +32,7 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
 
-    def say(self, event: str, text: str | None, **fields: object) -> None:
+    def say(self, event: str, text: str | None, /, **fields: object) -> None:
         if self.as_json:
             print(json.dumps({"event": event, **fields}), flush=True)
         elif text is not None:
