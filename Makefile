@@ -95,7 +95,7 @@ $(VENV)/with-%: pyproject.toml | $(VENV)/with-run
 
 # One stamp per kind of build (KIND is "", -debug, -asan or -coverage); the compiler runs anew when the kind changes.
 $(VENV)/built$(KIND): $(SOURCES) $(VENV)/with-run $(VENV)/installed
-	@test -e $@ || ! test -e $(VENV)/built* || rm -rf build/temp* cext/*.so
+	@test -e $@ || ! test -e $(VENV)/built* || rm -f cext/*.so
 	@rm -f $(VENV)/built*
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@

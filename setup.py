@@ -52,8 +52,9 @@ setup(
             "embedsignature": False,
             "linetrace": coverage,
         },
-        # Line coverage of a .pyx needs the generated C beside it; every other build keeps the tree clean.
-        build_dir=None if coverage else "build/c",
+        # Line coverage of a .pyx needs the generated C beside it; every other build keeps the tree clean. One folder a
+        # kind: the directives above change the C, and Cython compares only dates.
+        build_dir=None if coverage else f"build/c/{kind or 'release'}",
         nthreads=int(os.environ.get("XOR_FAST_JOBS", "2")),
     ),
 )

@@ -27,6 +27,8 @@ TRANSIT_ERRORS_PER_SECOND = 100  # Errors made for messages that are not for us:
 SILENCE_CHECK = 1.0  # how often links are looked at for missing ACKs
 HANDSHAKE_TIMEOUT = 5.0  # TLS; uvloop's own default of 60 s lets silent clients pile up
 MAX_HANDSHAKES = 512  # unfinished TLS handshakes at a time, below the default descriptor limit of 1,024
+LISTEN_BACKLOG = 1024  # connections the kernel keeps until we accept them
+READ_SIZE = 1 << 18  # one buffer for the reads of all links: as much as uvloop takes from a socket at once
 DIAL_TIMEOUT = 5.0  # one candidate
 MAX_DIALS = 64  # connection attempts at a time
 RTO_FLOOR = 1.0  # a link's RTO never falls below this: a busy peer is not a dead one
@@ -46,6 +48,8 @@ MAX_CANDIDATES = 16  # of one Attach
 ATTACH_TIMEOUT = 10.0  # from the answer to the finished connection
 MAX_APP_PORTS = 64  # listening ports opened for AppAttach at a time
 APP_ATTACH_TIMEOUT = 15.0  # a port is closed after this (notes 8.20)
+MAX_PORT_HANDSHAKES = 4  # unfinished TLS handshakes on one of these ports: one is expected
+MAX_EARLY_BYTES = 65536  # of an application connection nobody has taken yet; then it is not read on
 
 # --- topology ---------------------------------------------------------------------------------------
 NEIGHBOURS_EACH_SIDE = 3  # RFC 6940 10.1: at least three
@@ -84,6 +88,13 @@ MAX_RSA_BITS = 4096  # of a node's key: verifying with a larger one lets a membe
 # --- configuration document -------------------------------------------------------------------------
 MAX_CONFIG_SIZE = 1 << 20  # bytes of XML; a document with 1,000 bad-node entries has about 60 kB
 MAX_CONFIG_DEPTH = 32  # nested elements; RFC 6940 11.1 needs six, extensions may bring some more
+
+# --- the driver -------------------------------------------------------------------------------------
+LEAVE_WAIT = 20.0  # for the core to say that it has left, above its own LEAVE_TIMEOUT
+CLOSE_TIMEOUT = 2.0  # for TLS connections to say goodbye when the node ends
+LOG_BURST = 100  # lines of the log at once
+LOG_RATE = 2.0  # lines a second in the long run
+MAX_CONTROL_REQUEST = 65536  # bytes of one line on the control socket
 
 # --- XMPP -------------------------------------------------------------------------------------------
 LOCATION_LIFETIME = 3600  # seconds; refreshed at half of it (notes 8.19)
