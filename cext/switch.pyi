@@ -45,7 +45,12 @@ class Switch:
     max_message_size: int
 
     def __init__(
-        self, ring: Ring, overlay: int, *, initial_ttl: int = 100, max_message_size: int = 5000,
+        self,
+        ring: Ring,
+        overlay: int,
+        *,
+        initial_ttl: int = 100,
+        max_message_size: int = 5000,
         first_generation: int = 0,
     ) -> None:
         """overlay: the header field (`ids.overlay_hash`); first_generation: random, 0 to 7, where the slots' generation
@@ -60,8 +65,8 @@ class Switch:
     def node_of(self, link: int) -> bytes | None: ...
     def links(self) -> list[int]: ...
     def set_full(self, link: int, is_full: bool) -> None:
-        """The driver's buffer of this link is above its mark: messages and ACKs for it are dropped and counted, own ones
-        too (a peer that asks and does not read must not make us keep the answers)."""
+        """The driver's buffer of this link is above its mark: messages and ACKs for it are dropped and counted, own
+        ones too (a peer that asks and does not read must not make us keep the answers)."""
     def receive(self, now: float, link: int, data: bytes | bytearray | memoryview) -> bool:
         """Bytes of a link; data is used only during the call. False: the link broke the framing, close it."""
     def originate(self, now: float, message: bytes, link: int = -1) -> Verdict:

@@ -481,11 +481,11 @@ cdef class Switch:
             outcome = self.route(&p)
         if outcome == FORWARDED:
             outcome = self.forward(&p, source, now)
-        self.counts[outcome] += 1
         verdict = verdict_of(outcome)
         if verdict == DELIVER or (p.is_request and verdict >= TTL_EXCEEDED):
             if not self.keep(source.number, verdict, message, size):
-                self.counts[DROP_INBOX_FULL] += 1
+                outcome = DROP_INBOX_FULL
+        self.counts[outcome] += 1
 
     cdef Outcome check(self, Passage* p) noexcept nogil:
         """FORWARDED when nothing is wrong with the header, else what is."""
@@ -683,6 +683,8 @@ cdef class Switch:
         cdef Reader r = reader(p.message, p.size, 0)
         if not read_header(&r, &p.header) or p.header.token != <uint32_t>RELO_TOKEN or p.header.length != p.size:
             raise WireError(r.offset, "ForwardingHeader", "not a whole message")
+        p.target = NULL
+        p.stripped = 0
         return 0
 
 
