@@ -4,7 +4,6 @@ They are TLS flows of their own: no RELOAD message runs on them, and they are in
 """
 
 import asyncio
-from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -13,6 +12,7 @@ from xor_fast.errors import StateError
 from xor_fast.net.journal import explain
 from xor_fast.net.links import READ_BUFFER
 from xor_fast.net.tls import peer_certificates
+from xor_fast.net.turn import Turn
 
 if TYPE_CHECKING:
     from xor_fast.core.node import Node
@@ -117,7 +117,7 @@ class Application(asyncio.BufferedProtocol):
 class Applications:
     """The application connections of one node: by ticket until somebody takes them."""
 
-    def __init__(self, node: "Node", turn: Callable[[], None]) -> None:
+    def __init__(self, node: "Node", turn: Turn) -> None:
         self._node = node
         self._turn = turn
         self._waiting: dict[int, Application] = {}
@@ -135,7 +135,7 @@ class Applications:
         return application
 
     def close(self) -> None:
-        for transport in self.open:
+        for transport in list(self.open):
             transport.close()
 
     def up(self, application: Application) -> bool:

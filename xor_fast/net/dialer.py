@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from xor_fast.net.journal import Journal, explain
 from xor_fast.net.links import Links
 from xor_fast.net.listener import Listener, bind
 from xor_fast.net.tls import Tls
+from xor_fast.net.turn import Turn
 
 if TYPE_CHECKING:
     from xor_fast.core.node import Node
@@ -35,7 +35,7 @@ class Dialer:
         applications: Applications,
         journal: Journal,
         counters: Counter[str],
-        turn: Callable[[], None],
+        turn: Turn,
     ) -> None:
         self._node = node
         self._tls = tls

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from xor_fast import limits
 from xor_fast.net.journal import explain
 from xor_fast.net.tls import peer_certificates
+from xor_fast.net.turn import Turn
 
 if TYPE_CHECKING:
     from xor_fast.core.node import Node
@@ -21,16 +22,17 @@ READ_BUFFER = memoryview(bytearray(limits.READ_SIZE))
 
 
 class Links:
-    """The links of one node. `turn` is called after every input: the node may have something to say."""
+    """The links of one node."""
 
-    def __init__(self, node: "Node", turn: Callable[[], None]) -> None:
+    def __init__(self, node: "Node", turn: Turn) -> None:
         self.node = node
         self.turn = turn
-        self._transports: dict[int, asyncio.WriteTransport] = {}
         self.open: set[asyncio.WriteTransport] = set()  # also those that are saying goodbye
+        self._links: dict[int, _Link] = {}
+        self._writes: dict[int, Callable[[bytes], None]] = {}
 
     def __len__(self) -> int:
-        return len(self._transports)
+        return len(self._links)
 
     def accepted(self) -> asyncio.BufferedProtocol:
         """The protocol of a connection that came to the listening port."""
@@ -42,43 +44,64 @@ class Links:
 
     def write(self, sends: list[tuple[int, bytes]]) -> None:
         """What `Node.sends` gave. A link that died meanwhile is skipped: the node has been told."""
-        transports = self._transports
+        writes = self._writes
         for link, data in sends:
-            transport = transports.get(link)
-            if transport is not None:
-                transport.write(data)
+            writes.get(link, _nowhere)(data)
 
     def hang_up(self, link: int, reason: str) -> None:
         """Close after what is written already; the transport gives up by itself if the other side does not take it."""
-        transport = self._transports.pop(link, None)
-        if transport is not None:
-            transport.close()
+        protocol = self.forget(link)
+        if protocol is not None:
+            protocol.transport.close()
             self.node.link_down(monotonic(), link, reason)
             self.turn()
 
     def close(self) -> None:
         """Close all, without telling the node: it has left."""
-        for transport in self._transports.values():
+        for link in list(self._links):
+            self.forget(link)
+        for transport in list(self.open):
             transport.close()
-        self._transports.clear()
 
-    def _up(self, transport: asyncio.WriteTransport, ticket: int | None) -> int:
-        link = self.node.link_up(monotonic(), peer_certificates(transport), ticket)
+    def up(self, protocol: "_Link", ticket: int | None) -> int:
+        """A handshake is done. Gives the link's number, or -1 if the node does not want it."""
+        link = self.node.link_up(monotonic(), peer_certificates(protocol.transport), ticket)
         if link >= 0:
-            self._transports[link] = transport
+            self._links[link] = protocol
+            self._writes[link] = protocol.transport.write
         self.turn()
         return link
 
+    def forget(self, link: int) -> "_Link | None":
+        """From now on nothing of this link reaches the node, and nothing is written to it."""
+        protocol = self._links.pop(link, None)
+        if protocol is not None:
+            protocol.link = -1
+            protocol.receive = _ignore
+            del self._writes[link]
+        return protocol
+
+
+def _nowhere(data: bytes) -> None:
+    pass
+
+
+def _ignore(now: float, link: int, data: memoryview) -> bool:
+    return True
+
 
 class _Link(asyncio.BufferedProtocol):
-    """One connection. `link` is -1 before the handshake is done and once it is refused."""
+    """One connection. `link` is -1 before the handshake is done, and once it is refused, hung up or lost.
 
-    __slots__ = ("_heard", "_links", "_receive", "_ticket", "_turn", "link", "transport")
+    get_buffer and buffer_updated run once for every read of every link: nothing is to be added to them.
+    """
+
+    __slots__ = ("_heard", "_links", "_ticket", "_turn", "link", "receive", "transport")
 
     def __init__(self, links: Links, ticket: int | None) -> None:
         self.link = -1
+        self.receive: Callable[[float, int, memoryview], bool] = links.node.receive
         self._links = links
-        self._receive = links.node.receive
         self._turn = links.turn
         self._ticket = ticket
         self._heard = False
@@ -87,21 +110,20 @@ class _Link(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)
         self._links.open.add(self.transport)
         self.transport.set_write_buffer_limits(high=limits.LINK_BACKLOG_MARK)
-        self.link = self._links._up(self.transport, self._ticket)
+        self.link = self._links.up(self, self._ticket)
         if self.link < 0:
+            self.receive = _ignore
             self.transport.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return READ_BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
-        link = self.link
-        if link not in self._links._transports:
-            return  # hung up: what still comes is not for the node
         self._heard = True
-        if not self._receive(monotonic(), link, READ_BUFFER[:nbytes]):
-            self._links.hang_up(link, "the other side broke the framing (RFC 6940 6.6.2)")
-        self._turn()
+        if not self.receive(monotonic(), self.link, READ_BUFFER[:nbytes]):
+            self._links.hang_up(self.link, "the other side broke the framing (RFC 6940 6.6.2)")
+        if not self._turn.is_due:
+            self._turn()
 
     def pause_writing(self) -> None:
         self._full(True)
@@ -110,13 +132,14 @@ class _Link(asyncio.BufferedProtocol):
         self._full(False)
 
     def _full(self, is_full: bool) -> None:
-        if self.link in self._links._transports:
+        if self.link >= 0:
             self._links.node.link_full(monotonic(), self.link, is_full)
             self._turn()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._links.open.discard(self.transport)
-        if self._links._transports.pop(self.link, None) is None:
+        link = self.link
+        if self._links.forget(link) is None:
             return
         if exc is not None:
             reason = explain(exc)
@@ -125,5 +148,5 @@ class _Link(asyncio.BufferedProtocol):
         else:
             # In TLS 1.3 the client's handshake ends before the server has looked at its certificate.
             reason = "closed by the other side before its first message: it may have refused our certificate"
-        self._links.node.link_down(monotonic(), self.link, reason)
+        self._links.node.link_down(monotonic(), link, reason)
         self._turn()

@@ -1,7 +1,7 @@
 """A node on real sockets: the driver of the core on asyncio or uvloop, and its awaitable face.
 
-The drain rule (ARCHITECTURE.md): inputs pile up within one pass of the loop; then `_drain` runs once, writes what the
-node has to send, carries out its actions and moves the one timer.
+All that happens to the node is followed by `turn`; once in a pass of the loop `_drain` then writes what the node has to
+send, carries out its actions and moves the one timer.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from xor_fast.net.journal import Journal
 from xor_fast.net.links import Links
 from xor_fast.net.listener import Listener, address_of
 from xor_fast.net.tls import Tls
+from xor_fast.net.turn import Turn
 
 if TYPE_CHECKING:
     from xor_fast.core.node import Fetched, NewValue, Node, Pong, Stored
@@ -54,10 +55,10 @@ class Peer:
         self._counts: Counter[str] = Counter(refused_handshakes=0, failed_handshakes=0, refused_descriptors=0)
         self._pending: set[asyncio.Future[Any]] = set()
         self._left = asyncio.Event()
-        self._draining = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self.turn = Turn(self._drain)
         self._links = Links(node, self.turn)
         self._applications = Applications(node, self.turn)
         hosts = hosts or ((address_of(sock)[0],) if sock else ("127.0.0.1",))
@@ -186,14 +187,7 @@ class Peer:
 
     # --- the turn ---
 
-    def turn(self) -> None:
-        """The node has had an input: drain it once in this pass of the loop."""
-        if not self._draining:
-            self._draining = True
-            self._loop.call_soon(self._drain)
-
     def _drain(self) -> None:
-        self._draining = False
         if self._closed:
             return
         node = self.node
