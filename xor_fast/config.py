@@ -226,7 +226,9 @@ def _check_attributes(element: ET.Element) -> None:
 
 def _text(element: ET.Element) -> str:
     """The text, trimmed: values in the RFC's own example stand between blanks and line breaks."""
-    return "".join(element.itertext() if len(element) else (element.text or "",)).strip()
+    if len(element):
+        raise ConfigError(f"<{_split(element.tag)[1]}>: must hold text only")
+    return (element.text or "").strip()
 
 
 # --- values: each raises ValueError with what it wanted -----------------------------------------------
@@ -402,7 +404,9 @@ def _refuse_unsupported(one: dict[str, ET.Element], many: dict[str, list[ET.Elem
         if _read(element, _boolean):
             raise ConfigError("<self-signed-permitted>: overlays of self-signed certificates are not supported")
     for element in many.get("enrollment-server", []):
-        _read(element, _https)  # bare or within <url>: the grammar and the prose differ (notes 7.4)
+        urls = list(_children(element, {"url": None}, {})) or [element]  # grammar and prose differ (notes 7.4)
+        for url in urls:
+            _read(url, _https)
     if "turn-density" in one:
         _read(one["turn-density"], _integer(0, 255))
 

@@ -83,6 +83,7 @@ MAX_HELD_STORES = 4096  # answers that wait for a replica's confirmation
 # --- trust ------------------------------------------------------------------------------------------
 CERTIFICATE_CACHE = 4096  # verified certificates kept by hash
 MAX_INTERMEDIATES = 3  # CA certificates between a node and a root-cert; paths to try grow with their power
+MAX_ISSUER_TRIES = 3  # certificates of one CA name tried at a step of a chain: a CA that changed its key has two
 MAX_RSA_BITS = 4096  # of a node's key: verifying with a larger one lets a member burn everybody's time
 
 # --- configuration document -------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from xor_fast.errors import ConfigError
-from xor_fast.trust.certificates import XMPP_ADDR, PublicKey, reload_uri
+from xor_fast.trust.certificates import XMPP_ADDR, PublicKey, reload_uri, utf8_string
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -122,7 +122,7 @@ class Authority:
             raise ConfigError(f"user name {jid!r}: empty, too long, or has characters that cannot be shown")
         if not node_ids:
             raise ConfigError(f"certificate for {jid}: needs at least one Node-ID")
-        names: list[x509.GeneralName] = [x509.OtherName(XMPP_ADDR, _utf8_string(jid))]
+        names: list[x509.GeneralName] = [x509.OtherName(XMPP_ADDR, utf8_string(jid.encode()))]
         if jid.isascii():
             # Peers that know nothing of XMPP read this one; a JID beyond ASCII they cannot serve (notes 8.4).
             try:
@@ -191,13 +191,3 @@ def _key_usage(*, ca: bool) -> x509.KeyUsage:
 
 def _time(ms: int) -> datetime:
     return _EPOCH + timedelta(seconds=ms // 1000)
-
-
-def _utf8_string(text: str) -> bytes:
-    """DER of an ASN.1 UTF8String, which OtherName wants ready made."""
-    content = text.encode()
-    size = len(content)
-    if size < 0x80:
-        return bytes([0x0C, size]) + content
-    length = size.to_bytes(1 if size < 0x100 else 2, "big")
-    return bytes([0x0C, 0x80 | len(length)]) + length + content

@@ -11,7 +11,6 @@ from hashlib import sha256
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification
@@ -25,7 +24,6 @@ from xor_fast.messages import DestinationType
 XMPP_ADDR = ObjectIdentifier("1.3.6.1.5.5.7.8.5")  # id-on-xmppAddr (RFC 6120 13.7.1.4)
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -72,32 +70,32 @@ def _load(der: bytes) -> x509.Certificate:
     if len(der) > limits.MAX_CERTIFICATE_SIZE:
         raise TrustError(f"certificate: {len(der)} bytes, at most {limits.MAX_CERTIFICATE_SIZE} are read")
     try:
-        return x509.load_der_x509_certificate(der)
-    except _UNREADABLE as e:
+        loaded = x509.load_der_x509_certificate(der)
+        # The library reads these when they are first asked for; asked here, they cannot fail anywhere else.
+        _ = (loaded.issuer, loaded.subject, loaded.not_valid_before_utc, loaded.not_valid_after_utc)
+        _ = (loaded.extensions, loaded.public_key())
+    except Exception as e:  # what the library raises over foreign bytes is an open set; ValueError is not all of it
         raise TrustError(f"certificate: not X.509 in DER: {_line(e)}") from None
+    return loaded
 
 
 def _describe(loaded: x509.Certificate, der: bytes, overlay_name: str, node_id_length: int) -> Certificate:
     try:
-        extensions = loaded.extensions
-        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        key = loaded.public_key()
-        node_ids = _node_ids(names, overlay_name, node_id_length)
-        user_name = _user_name(names)
+        names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         raise TrustError("certificate: has no subjectAltName, so no Node-ID") from None
-    except _UNREADABLE as e:
-        raise TrustError(f"certificate: cannot be read: {_line(e)}") from None
+    node_ids = _node_ids(names, overlay_name, node_id_length)
+    who = f"certificate of node {node_ids[0].hex()}"
     certificate = Certificate(
         der=der,
         digest=sha256(der).digest(),
         node_ids=node_ids,
-        user_name=user_name,
+        user_name=_user_name(names, who),
         not_before_ms=_ms(loaded.not_valid_before_utc),
         not_after_ms=_ms(loaded.not_valid_after_utc),
-        public_key=_check_key(key),
+        public_key=_check_key(loaded.public_key(), who),
     )
-    _check_usage(certificate, extensions)
+    _check_usage(certificate, loaded.extensions)
     return certificate
 
 
@@ -125,40 +123,50 @@ def _node_ids(names: x509.SubjectAlternativeName, overlay_name: str, node_id_len
     return tuple(node_ids)
 
 
-def _user_name(names: x509.SubjectAlternativeName) -> bytes:
+def _user_name(names: x509.SubjectAlternativeName, who: str) -> bytes:
     """One name, whatever its form: rfc822Name (11.3), id-on-xmppAddr, or both and equal (notes 8.4)."""
     mails = [n.encode() for n in names.get_values_for_type(x509.RFC822Name)]
-    addresses = [_utf8_string(n.value) for n in names.get_values_for_type(x509.OtherName) if n.type_id == XMPP_ADDR]
+    addresses = [
+        _xmpp_address(n.value, who) for n in names.get_values_for_type(x509.OtherName) if n.type_id == XMPP_ADDR
+    ]
     if len(mails) > 1 or len(addresses) > 1:
-        raise TrustError("certificate: has more than one user name (RFC 6940 11.3)")
+        raise TrustError(f"{who}: has more than one user name (RFC 6940 11.3)")
     if mails and addresses and mails != addresses:
-        raise TrustError(f"certificate: id-on-xmppAddr {addresses[0]!r} and rfc822Name {mails[0]!r} differ")
+        raise TrustError(f"{who}: id-on-xmppAddr {addresses[0]!r} and rfc822Name {mails[0]!r} differ")
     for name in addresses + mails:
         if not name or b"\0" in name:
-            raise TrustError("certificate: the user name is empty or has a NUL")
+            raise TrustError(f"{who}: the user name is empty or has a NUL")
         return name
-    raise TrustError("certificate: has no user name (rfc822Name or id-on-xmppAddr)")
+    raise TrustError(f"{who}: has no user name (rfc822Name or id-on-xmppAddr)")
 
 
-def _utf8_string(der: bytes) -> bytes:
-    """The content of a DER UTF8String that fills `der` (lengths up to 65535, each in its shortest form)."""
-    for header, shortest in ((2, 0), (3, 0x80), (4, 0x100)):
+def utf8_string(content: bytes) -> bytes:
+    """DER of an ASN.1 UTF8String below 64 KiB, which `cryptography` wants ready made in an otherName."""
+    size = len(content)
+    if size < 0x80:
+        return bytes([0x0C, size]) + content
+    length = size.to_bytes(1 if size < 0x100 else 2)
+    return bytes([0x0C, 0x80 | len(length)]) + length + content
+
+
+def _xmpp_address(der: bytes, who: str) -> bytes:
+    for header in (2, 3, 4):
         content = der[header:]
-        length = len(content).to_bytes(max(header - 2, 1), "big") if len(content) < 1 << 16 else b""
-        prefix = b"\x0c" + (length if header == 2 else bytes([0x80 + header - 2]) + length)
-        if len(content) >= shortest and der[:header] == prefix:
-            content.decode("utf-8")  # a ValueError says that it is not
-            return content
-    raise ValueError("id-on-xmppAddr is not a UTF8String in DER")
+        try:
+            if utf8_string(content) == der and content.decode("utf-8"):
+                return content
+        except UnicodeDecodeError:
+            break
+    raise TrustError(f"{who}: id-on-xmppAddr is not a UTF8String with a name in it")
 
 
-def _check_key(key: object) -> PublicKey:
+def _check_key(key: object, who: str) -> PublicKey:
     """ECDSA on P-256, or RSA that every implementation must verify (6.3.4)."""
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return key
     if isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= limits.MAX_RSA_BITS:
         return key
-    raise TrustError(f"certificate: its key is neither ECDSA P-256 nor RSA of 2048 to {limits.MAX_RSA_BITS} bits")
+    raise TrustError(f"{who}: its key is neither ECDSA P-256 nor RSA of 2048 to {limits.MAX_RSA_BITS} bits")
 
 
 def _check_usage(certificate: Certificate, extensions: x509.Extensions) -> None:
@@ -216,9 +224,10 @@ class ChainChecker:
         self, loaded: x509.Certificate, certificate: Certificate, bucket: Sequence[bytes], wall_ms: int
     ) -> list[x509.Certificate]:
         verifier = self._policy.time(_EPOCH + timedelta(milliseconds=wall_ms)).build_client_verifier()
+        intermediates = self._intermediates(loaded, bucket)
         try:
-            return verifier.verify(loaded, self._intermediates(loaded, bucket)).chain
-        except verification.VerificationError as e:
+            return verifier.verify(loaded, intermediates).chain
+        except Exception as e:  # VerificationError, or ValueError for algorithms the library cannot read
             reason = _line(e) if self._is_ours(loaded) else "issued by another CA"
             raise TrustError(f"{certificate}: {reason}") from None
 
@@ -226,19 +235,16 @@ class ChainChecker:
         """One certificate for each step up to a root. All others stay out: a bucket of CAs that issued each other
         would give a path search that grows with the power of its depth."""
         roots = {root.subject for root in self._roots}
+        candidates = [] if leaf.issuer in roots else _readable(bucket)
         path: list[x509.Certificate] = []
-        issuer = leaf.issuer
-        candidates: list[x509.Certificate] | None = None
-        while issuer not in roots and len(path) < limits.MAX_INTERMEDIATES:
-            if candidates is None:
-                candidates = _readable(bucket)
-            found = next(
-                (c for c in candidates if c.subject == issuer and _issued(c, path[-1] if path else leaf)), None
-            )
-            if found is None:
+        below = leaf
+        while below.issuer not in roots and len(path) < limits.MAX_INTERMEDIATES:
+            named = [c for c in candidates if c.subject == below.issuer][: limits.MAX_ISSUER_TRIES]
+            issuer = next((c for c in named if _issued(c, below)), None)
+            if issuer is None:
                 break
-            path.append(found)
-            issuer = found.issuer
+            path.append(issuer)
+            below = issuer
         return path
 
     def _is_ours(self, loaded: x509.Certificate) -> bool:
@@ -258,7 +264,7 @@ def _readable(bucket: Sequence[bytes]) -> list[x509.Certificate]:
 def _issued(issuer: x509.Certificate, subject: x509.Certificate) -> bool:
     try:
         subject.verify_directly_issued_by(issuer)
-    except (InvalidSignature, *_UNREADABLE):
+    except Exception:  # a wrong signature, other names, a key or algorithm the library does not take
         return False
     return True
 

@@ -1,0 +1,70 @@
+"""Certificates and signatures made and checked by the openssl program, the judge of the tests in this folder."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from xor_fast.config import Overlay
+
+OVERLAY = "overlay.example"
+EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+RSA = ("-newkey", "rsa:2048")
+CA_EXTENSIONS = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+
+
+def openssl(*arguments: object, data: bytes = b"") -> bytes:
+    """What `openssl ARGUMENTS` wrote to standard output."""
+    return subprocess.run(["openssl", *map(str, arguments)], input=data, capture_output=True, check=True).stdout
+
+
+def uri(node_id: bytes, overlay: str = OVERLAY) -> str:
+    """RFC 6940 14.15 by hand: type node (01), length, Node-ID."""
+    return f"URI:reload://01{len(node_id):02x}{node_id.hex()}@{overlay}/"
+
+
+class Files:
+    """Certificates by name in a folder: NAME.key, NAME.pem, NAME.der. `ca` is there from the start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.make("ca", CA_EXTENSIONS, subject="/CN=test CA")
+
+    @property
+    def overlay(self) -> Overlay:
+        return Overlay(instance_name=OVERLAY, root_certs=(self.der("ca"),))
+
+    def make(
+        self, name: str, extensions: str, *, subject: str = "/", key: Sequence[str] = EC, issuer: str | None = None
+    ) -> bytes:
+        """DER of a new certificate with `extensions` (lines of an openssl.cnf), self-signed without `issuer`."""
+        at = self.folder / name
+        at.with_suffix(".ext").write_text(extensions)
+        openssl("req", "-new", *key, "-nodes", "-keyout", f"{at}.key", "-out", f"{at}.csr", "-subj", subject)
+        by = (
+            ("-signkey", f"{at}.key")
+            if issuer is None
+            else ("-CA", self.folder / f"{issuer}.pem", "-CAkey", self.folder / f"{issuer}.key")
+        )
+        openssl(
+            *("x509", "-req", "-in", f"{at}.csr", *by, "-days", 9, "-sha256"),
+            *("-set_serial", f"0x{abs(hash(name)):x}", "-extfile", f"{at}.ext", "-out", f"{at}.pem"),
+        )
+        openssl("x509", "-in", f"{at}.pem", "-outform", "DER", "-out", f"{at}.der")
+        return self.der(name)
+
+    def node(self, name: str, names: str, *, issuer: str | None = "ca", more: str = "", **options: object) -> bytes:
+        """DER of a node's certificate with these subjectAltName entries."""
+        return self.make(name, f"subjectAltName=critical,{names}\n{more}", issuer=issuer, **options)  # type: ignore[arg-type]
+
+    def der(self, name: str) -> bytes:
+        return (self.folder / f"{name}.der").read_bytes()
+
+    def pem(self, name: str) -> bytes:
+        return (self.folder / f"{name}.pem").read_bytes()
+
+    def key(self, name: str) -> bytes:
+        return (self.folder / f"{name}.key").read_bytes()
+
+    def sign(self, name: str, data: bytes) -> bytes:
+        """SHA-256 signature with NAME's key: ECDSA, or RSASSA-PKCS1-v1_5."""
+        return openssl("dgst", "-sha256", "-sign", self.folder / f"{name}.key", data=data)
