@@ -68,7 +68,7 @@ def test_other_lengths_are_refused(bad: bytes) -> None:
         lambda: ids.finger_start(bad, 1),
         lambda: ids.successor_id(bad),
     ):
-        with pytest.raises(ValueError, match="16 to 20 bytes|fingers count"):
+        with pytest.raises(ValueError, match=r"16 to 20 bytes|fingers count"):
             call()
 
 

@@ -112,7 +112,7 @@ def test_else_the_first_after_the_target() -> None:
 @pytest.mark.req("topo.not-self")
 def test_the_own_id_is_never_an_entry() -> None:
     ring = ring_of(100, 50)
-    with pytest.raises(ValueError, match="10.7.3"):
+    with pytest.raises(ValueError, match=r"10\.7\.3"):
         ring.add(id_of(100))
     assert not ring.remove(id_of(100))
     assert id_of(100) not in ring
