@@ -17,16 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.load.pki import OVERLAY, write_certificates
-from xor_fast.cext.ids import overlay_hash
+from bench.load.pki import PKI, SOURCES, TARGETS, write_certificates
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "bench"
-SOURCES, TARGETS = 64, 16
-RELAYS = {
-    "C": [str(BUILD / "relay")],
-    "xor_fast": [sys.executable, "-m", "bench.load.relay_node"],
-}
+REFERENCE, NODE = "C, OpenSSL and epoll", "xor_fast"
 
 
 class Run(NamedTuple):
@@ -56,11 +51,19 @@ def compile_programs() -> None:
             subprocess.run(command, check=True)
 
 
-def measure(command: Sequence[str], directory: Path, sources: int, targets: int, depth: int, seconds: float) -> Run:
-    """Start the relay, load it with `depth` messages under way on each of `sources` links, stop it."""
+def relays(directory: Path) -> dict[str, list[str]]:
+    """The command of each relay; certificates are in `directory`."""
+    return {
+        REFERENCE: [str(BUILD / "relay"), str(directory)],
+        NODE: [sys.executable, "-m", "bench.load.relay_node"],
+    }
+
+
+def measure(command: Sequence[str], directory: Path, depth: int, seconds: float) -> Run:
+    """Start the relay, load it with `depth` messages under way on each source link, stop it."""
     cpus = sorted(os.sched_getaffinity(0))
     with subprocess.Popen(
-        [*command, str(directory)],
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -69,9 +72,9 @@ def measure(command: Sequence[str], directory: Path, sources: int, targets: int,
         try:
             assert relay.stdout is not None
             port = relay.stdout.readline().split()[1]
-            load = [str(BUILD / "loadgen"), str(directory), port, str(relay.pid), str(overlay_hash(OVERLAY.encode()))]
+            numbers = [port, relay.pid, PKI.overlay.overlay_hash, SOURCES, TARGETS, depth, seconds]
             answer = subprocess.run(
-                [*load, str(sources), str(targets), str(depth), str(seconds)],
+                [str(BUILD / "loadgen"), str(directory), *map(str, numbers)],
                 stdout=subprocess.PIPE,
                 check=True,
                 preexec_fn=lambda: os.sched_setaffinity(0, cpus[-1:]),
@@ -82,19 +85,17 @@ def measure(command: Sequence[str], directory: Path, sources: int, targets: int,
     return Run(**{name: figures[name] for name in Run._fields})
 
 
-def compare(
-    depths: Sequence[int], seconds: float, rounds: int, sources: int = SOURCES, targets: int = TARGETS
-) -> dict[int, dict[str, list[Run]]]:
+def compare(depths: Sequence[int], seconds: float, rounds: int) -> dict[int, dict[str, list[Run]]]:
     """Every relay at every depth, `rounds` times in turn: {depth: {relay: runs}}."""
     compile_programs()
-    runs: dict[int, dict[str, list[Run]]] = {depth: {name: [] for name in RELAYS} for depth in depths}
-    with tempfile.TemporaryDirectory() as directory:
-        write_certificates(Path(directory), sources, targets)
+    runs: dict[int, dict[str, list[Run]]] = {depth: {REFERENCE: [], NODE: []} for depth in depths}
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        write_certificates(directory)
         for _ in range(rounds):
             for depth in depths:
-                for name, command in RELAYS.items():
-                    run = measure(command, Path(directory), sources, targets, depth, seconds)
-                    runs[depth][name].append(run)
+                for relay, command in relays(directory).items():
+                    runs[depth][relay].append(measure(command, directory, depth, seconds))
     return runs
 
 
@@ -107,16 +108,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="raw figures go to this file")
     arguments = parser.parse_args()
     runs = compare(arguments.depth or [1, 8], arguments.seconds, arguments.rounds)
-    for depth, relays in runs.items():
-        reference = statistics.median(run.cpu_microseconds for run in relays["C"])
-        for name, mine in relays.items():
+    for depth, by_relay in runs.items():
+        reference = statistics.median(run.cpu_microseconds for run in by_relay[REFERENCE])
+        for name, mine in by_relay.items():
             cost = statistics.median(run.cpu_microseconds for run in mine)
             rate = statistics.median(run.messages / run.seconds for run in mine)
             spread = " ".join(f"{run.cpu_microseconds:.2f}" for run in mine)
-            print(f"depth {depth}  {name:12} {cost:6.2f} us CPU/message  ratio {reference / cost:.2f}", end="")
+            print(f"depth {depth}  {name:20} {cost:6.2f} us CPU/message  ratio {reference / cost:.2f}", end="")
             print(f"  {rate:8.0f} messages/s  [{spread}]")
     if arguments.json:
-        arguments.json.write_text(json.dumps({d: {n: [r._asdict() for r in m] for n, m in v.items()} for d, v in runs.items()}))
+        arguments.json.write_text(
+            json.dumps({d: {n: [r._asdict() for r in m] for n, m in v.items()} for d, v in runs.items()})
+        )
 
 
 if __name__ == "__main__":

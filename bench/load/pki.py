@@ -6,6 +6,7 @@ from tests.pki import Pki
 from xor_fast.net.tls import Credentials
 from xor_fast.trust.authority import certificate_to_pem
 
+SOURCES, TARGETS = 64, 16  # links of the load generator
 RELAY, SOURCE, TARGET = 0, 1000, 2000  # numbers of the identities; sources and targets count up from theirs
 PKI = Pki(seed=6940, overlay_name="bench.example")
 
@@ -16,11 +17,11 @@ def credentials(number: int) -> Credentials:
     return Credentials((identity.certificate.der,), PKI.pem(identity)[1], PKI.overlay.root_certs)
 
 
-def write_certificates(directory: Path, sources: int, targets: int) -> None:
+def write_certificates(directory: Path) -> None:
     """root.pem, relay.pem, source0.pem, ..., target0.pem, ...: key and certificate of each in one file."""
     (directory / "root.pem").write_bytes(certificate_to_pem(PKI.authority.certificate))
-    names = {"relay": RELAY} | {f"source{i}": SOURCE + i for i in range(sources)}
-    names |= {f"target{i}": TARGET + i for i in range(targets)}
+    names = {"relay": RELAY} | {f"source{i}": SOURCE + i for i in range(SOURCES)}
+    names |= {f"target{i}": TARGET + i for i in range(TARGETS)}
     for name, number in names.items():
         certificate, key = PKI.pem(PKI.identity(number))
         (directory / f"{name}.pem").write_bytes(key + certificate)
