@@ -6,6 +6,7 @@
     │   └── StateError        a call at a time when it makes no sense (a store before the join, ...)
     ├── WireError             bytes that are not what the RFC describes
     ├── TrustError            a certificate or signature that does not hold
+    ├── StreamEnded           a stream with another device that is no more; the text says why
     └── RequestFailed         a request that ended without success; carries the RELOAD error code
 
 What a peer sends never raises out of `xor_fast.core`: WireError and TrustError are caught there and counted.
@@ -74,6 +75,10 @@ class WireError(XorFastError):
 
 class TrustError(XorFastError):
     """A certificate or a signature that does not hold; the text is one line for a log."""
+
+
+class StreamEnded(XorFastError):
+    """A stream with an application of another node that has ended, or was never opened; the text says why."""
 
 
 class RequestFailed(XorFastError):

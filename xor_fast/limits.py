@@ -107,7 +107,9 @@ MAX_STANZA_SIZE = 262144
 MAX_STANZA_DEPTH = 64
 MAX_STREAMS = 256
 STREAM_IDLE_SPACE = 20.0  # a space is sent on an idle stream (RFC 6940 6.5.2.1: at least every 25 s)
+STREAM_OPEN_TIMEOUT = 15.0  # from the connection to both stream headers
 MAX_QUEUED_STANZAS = 1024  # received and not yet taken by the application
+MAX_QUEUED_BYTES = 1 << 20  # of these; above it the connection is not read on
 
 assert MAX_MESSAGE_SIZE < 1 << 24, "a frame's length has 24 bits (RFC 6940 6.6.2)"
 assert MAX_LINKS * LINK_GENERATIONS <= 1 << 15, "a link number must fit a compact Destination (RFC 6940 6.3.2.2)"
@@ -115,4 +117,5 @@ assert OUTBOX_SIZE >= MAX_MESSAGE_SIZE_DEFAULT + FRAME_HEADER_SIZE
 assert RTO_FLOOR <= RTO_CEILING <= LINK_RETENTION
 assert REPLICAS < NEIGHBOURS_EACH_SIDE, "a peer must know the replica set of its predecessors"
 assert STREAM_IDLE_SPACE < 25
+assert MAX_STANZA_SIZE <= MAX_QUEUED_BYTES
 assert LOCATION_MAX_COUNT <= LOOKUP_FAN_OUT
