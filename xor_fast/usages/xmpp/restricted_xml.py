@@ -94,9 +94,9 @@ class XmlReader:
 
     def _parse(self, piece: bytes) -> StreamError | None:
         try:
-            # expat takes UTF-16 whatever it is told, when a byte order mark or a zero byte begins it; RFC 6120 11.6
-            # allows nothing but UTF-8 without a mark, and there is no zero byte in that
-            if (self._fed == 0 and piece[0] >= 0xEF) or (self._depth == 0 and 0 in piece):
+            # Whatever it is told, expat reads UTF-16 if the first two bytes look like it: a byte order mark, or a zero.
+            # RFC 6120 11.6 allows UTF-8 without a mark only.
+            if self._fed < 2 and (piece[0] >= 0xEF or 0 in piece[:2]):
                 raise StreamError("unsupported-encoding")
             self._fed += len(piece)
             self._parser.Parse(piece, False)
