@@ -27,6 +27,7 @@ class Files:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.serial = 0
         self.make("ca", CA_EXTENSIONS, subject="/CN=test CA")
 
     @property
@@ -38,6 +39,7 @@ class Files:
     ) -> bytes:
         """DER of a new certificate with `extensions` (lines of an openssl.cnf), self-signed without `issuer`."""
         at = self.folder / name
+        self.serial += 1
         at.with_suffix(".ext").write_text(extensions)
         openssl("req", "-new", *key, "-nodes", "-keyout", f"{at}.key", "-out", f"{at}.csr", "-subj", subject)
         by = (
@@ -47,7 +49,7 @@ class Files:
         )
         openssl(
             *("x509", "-req", "-in", f"{at}.csr", *by, "-days", 9, "-sha256"),
-            *("-set_serial", f"0x{abs(hash(name)):x}", "-extfile", f"{at}.ext", "-out", f"{at}.pem"),
+            *("-set_serial", self.serial, "-extfile", f"{at}.ext", "-out", f"{at}.pem"),
         )
         openssl("x509", "-in", f"{at}.pem", "-outform", "DER", "-out", f"{at}.der")
         return self.der(name)

@@ -12,6 +12,7 @@ from tests.trust.openssl import CA_EXTENSIONS, EC, RSA, Files, uri
 from xor_fast import limits
 from xor_fast.config import Overlay
 from xor_fast.errors import ConfigError, TrustError
+from xor_fast.trust import certificates
 from xor_fast.trust.certificates import parse_certificate
 from xor_fast.trust.signatures import Verifier
 
@@ -160,6 +161,24 @@ def test_intermediates_come_with_the_leaf(files: Files) -> None:
         noise = [files.der("ca"), b"no certificate", files.node("noise", f"{uri(OTHER)},{MAIL}")]
         assert (link(files, leaf, *noise, *reversed(chain)) == "") == (depth <= limits.MAX_INTERMEDIATES)
         assert link(files, leaf, *chain[:-1]) != "", "a step is missing"
+
+
+def test_a_bucket_full_of_namesakes_costs_a_few_checks(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may fill a bucket; each candidate issuer costs a signature check."""
+    files.make("maze", CA_EXTENSIONS, subject="/CN=maze")
+    bucket = [files.der("maze")]
+    for i in range(20):
+        bucket.append(files.make(f"maze{i}", CA_EXTENSIONS, subject="/CN=maze", issuer="maze"))
+    leaf = files.node("in-maze", f"{uri(NODE)},{MAIL}", issuer="maze")
+    checks = []
+    original = certificates._issued
+    monkeypatch.setattr(certificates, "_issued", lambda *both: checks.append(both) or original(*both))
+    assert "issued by another CA" in link(files, leaf, *bucket)
+    assert len(checks) <= limits.MAX_INTERMEDIATES * limits.MAX_ISSUER_TRIES + 1
+
+
+def test_size_is_bounded(files: Files) -> None:
+    assert "bytes, at most" in link(files, files.node("big", f"{uri(NODE)},{XMPP}{'j' * limits.MAX_CERTIFICATE_SIZE}"))
 
 
 def test_dates_are_compared_on_each_use() -> None:
