@@ -1,5 +1,6 @@
 """Certificates and signatures made and checked by the openssl program, the judge of the tests in this folder."""
 
+import base64
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ def uri(node_id: bytes, overlay: str = OVERLAY) -> str:
 
 
 class Files:
-    """Certificates by name in a folder: NAME.key, NAME.pem, NAME.der. `ca` is there from the start."""
+    """Certificates by name in a folder: NAME.key and NAME.pem. `ca` is there from the start."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,20 +39,15 @@ class Files:
         self, name: str, extensions: str, *, subject: str = "/", key: Sequence[str] = EC, issuer: str | None = None
     ) -> bytes:
         """DER of a new certificate with `extensions` (lines of an openssl.cnf), self-signed without `issuer`."""
-        at = self.folder / name
         self.serial += 1
-        at.with_suffix(".ext").write_text(extensions)
-        openssl("req", "-new", *key, "-nodes", "-keyout", f"{at}.key", "-out", f"{at}.csr", "-subj", subject)
-        by = (
-            ("-signkey", f"{at}.key")
-            if issuer is None
-            else ("-CA", self.folder / f"{issuer}.pem", "-CAkey", self.folder / f"{issuer}.key")
-        )
+        at = self.folder / name
+        at.with_suffix(".cnf").write_text(f"[req]\ndistinguished_name=dn\n[dn]\n[extensions]\n{extensions}")
+        ca = self.folder / f"{issuer}.pem"
+        by = () if issuer is None else ("-CA", ca, "-CAkey", ca.with_suffix(".key"))
         openssl(
-            *("x509", "-req", "-in", f"{at}.csr", *by, "-days", 9, "-sha256"),
-            *("-set_serial", self.serial, "-extfile", f"{at}.ext", "-out", f"{at}.pem"),
+            *("req", "-x509", *key, "-nodes", "-keyout", f"{at}.key", "-subj", subject, *by, "-days", 9, "-sha256"),
+            *("-set_serial", self.serial, "-config", f"{at}.cnf", "-extensions", "extensions", "-out", f"{at}.pem"),
         )
-        openssl("x509", "-in", f"{at}.pem", "-outform", "DER", "-out", f"{at}.der")
         return self.der(name)
 
     def node(self, name: str, names: str, *, issuer: str | None = "ca", more: str = "", **options: object) -> bytes:
@@ -59,7 +55,7 @@ class Files:
         return self.make(name, f"subjectAltName=critical,{names}\n{more}", issuer=issuer, **options)  # type: ignore[arg-type]
 
     def der(self, name: str) -> bytes:
-        return (self.folder / f"{name}.der").read_bytes()
+        return base64.b64decode("".join(self.pem(name).decode().splitlines()[1:-1]))
 
     def pem(self, name: str) -> bytes:
         return (self.folder / f"{name}.pem").read_bytes()

@@ -56,7 +56,7 @@ def test_openssl_and_we_verify_each_other(
 def test_one_node_id_signs_with_cert_hash(files: Files) -> None:
     files.node("single", f"{uri(NODE)},{MAIL}")
     identity = identity_of(files, "single")
-    digest = openssl("dgst", "-sha256", "-binary", files.folder / "single.der")
+    digest = openssl("dgst", "-sha256", "-binary", data=files.der("single"))
     assert identity.sign(DATA).identity == SignerIdentity(1, 4, digest)
     wrong = SignerIdentity(2, 4, sha256(NODE + files.der("single")).digest())
     refuse(Verifier(files.overlay), Signature(4, 3, wrong, files.sign("single", DATA)), identity, "did not come")
