@@ -11,7 +11,7 @@ from xor_fast import limits
 from xor_fast.errors import StateError
 from xor_fast.net.journal import explain
 from xor_fast.net.links import READ_BUFFER
-from xor_fast.net.tls import peer_certificates
+from xor_fast.net.tls import Connection, peer_certificates
 from xor_fast.net.turn import Turn
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ class Receiver(Protocol):
         """The connection has ended; called once, nothing comes after it."""
 
 
-class Application(asyncio.BufferedProtocol):
+class Application(Connection):
     """One connection to an application of another node. What comes before `attach` is kept, up to a bound.
 
     certificates   DER, as the other side sent them; the node has checked that they are the right ones
     """
 
     def __init__(self, owner: "Applications", ticket: int) -> None:
+        super().__init__()
         self.ticket = ticket
         self.certificates: list[bytes] = []
         self._owner = owner
@@ -83,6 +84,7 @@ class Application(asyncio.BufferedProtocol):
     # --- what the transport calls ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.is_up = True
         self.transport = cast(asyncio.Transport, transport)
         self.certificates = peer_certificates(transport)
         if not self._owner.up(self):

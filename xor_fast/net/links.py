@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from xor_fast import limits
 from xor_fast.net.journal import explain
-from xor_fast.net.tls import peer_certificates
+from xor_fast.net.tls import Connection, peer_certificates
 from xor_fast.net.turn import Turn
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class Links:
     def __len__(self) -> int:
         return len(self._links)
 
-    def accepted(self) -> asyncio.BufferedProtocol:
+    def accepted(self) -> Connection:
         """The protocol of a connection that came to the listening port."""
         return _Link(self, None)
 
-    def dialled(self, ticket: int) -> asyncio.BufferedProtocol:
+    def dialled(self, ticket: int) -> Connection:
         """The protocol of a connection made for `Dial(ticket, ...)`."""
         return _Link(self, ticket)
 
@@ -90,7 +90,7 @@ def _ignore(now: float, link: int, data: memoryview) -> bool:
     return True
 
 
-class _Link(asyncio.BufferedProtocol):
+class _Link(Connection):
     """One connection. `link` is -1 before the handshake is done, and once it is refused, hung up or lost.
 
     get_buffer and buffer_updated run once for every read of every link: nothing is to be added to them.
@@ -99,6 +99,7 @@ class _Link(asyncio.BufferedProtocol):
     __slots__ = ("_heard", "_links", "_ticket", "_turn", "link", "receive", "transport")
 
     def __init__(self, links: Links, ticket: int | None) -> None:
+        super().__init__()
         self.link = -1
         self.receive: Callable[[float, int, memoryview], bool] = links.node.receive
         self._links = links
@@ -107,6 +108,7 @@ class _Link(asyncio.BufferedProtocol):
         self._heard = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.is_up = True
         self.transport = cast(asyncio.Transport, transport)
         self._links.open.add(self.transport)
         self.transport.set_write_buffer_limits(high=limits.LINK_BACKLOG_MARK)

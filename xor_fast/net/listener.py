@@ -5,13 +5,14 @@ import errno
 import os
 import socket
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 
 from xor_fast import limits
 from xor_fast.actions import Address
 from xor_fast.errors import ConfigError
 from xor_fast.net.journal import Journal, explain
-from xor_fast.net.tls import ProtocolFactory, Tls
+from xor_fast.net.tls import Connection, ProtocolFactory, Tls
 
 _ACCEPTS_A_TURN = 64  # then the peers get their turn again
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
@@ -61,7 +62,7 @@ class Listener:
         self._most = most
         self._journal = journal
         self._counters = counters
-        self._handshakes: dict[asyncio.Task[None], None] = {}  # oldest first
+        self._handshakes: dict[asyncio.Task[None], Connection] = {}  # oldest first
         self._said: set[str] = set()
         # Given up for a moment when descriptors run out, so that a waiting connection can be taken and closed: left in
         # the queue it would wake the loop again and again.
@@ -77,7 +78,7 @@ class Listener:
         self._sock.close()
         os.close(self._spare)
         self._spare = -1
-        for task in list(self._handshakes):
+        for task in list(self._unfinished()):
             task.cancel()
 
     def _accept(self) -> None:
@@ -93,16 +94,21 @@ class Listener:
             self._start(sock, f"{peer[0]} port {peer[1]}")
 
     def _start(self, sock: socket.socket, peer: str) -> None:
-        if len(self._handshakes) >= self._most:
-            oldest = next(iter(self._handshakes))
+        oldest = next(self._unfinished(), None) if len(self._handshakes) >= self._most else None
+        if oldest is not None:
             del self._handshakes[oldest]
             oldest.cancel()
             self._counters["refused_handshakes"] += 1
             self._say_once(f"{self._most} unfinished TLS handshakes on port {self.address[1]}: closing the oldest ones")
         sock.setblocking(False)
-        task = self._loop.create_task(self._tls.accept(sock, self._factory))
-        self._handshakes[task] = None
+        connection = self._factory()
+        task = self._loop.create_task(self._tls.accept(sock, lambda: connection))
+        self._handshakes[task] = connection
         task.add_done_callback(partial(self._finished, sock, peer))
+
+    def _unfinished(self) -> Iterator[asyncio.Task[None]]:
+        """Oldest first. A task ends a moment after its connection is up; cancelled then, it would close it."""
+        return (task for task, connection in self._handshakes.items() if not connection.is_up)
 
     def _finished(self, sock: socket.socket, peer: str, task: asyncio.Task[None]) -> None:
         self._handshakes.pop(task, None)

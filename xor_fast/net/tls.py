@@ -22,7 +22,17 @@ from xor_fast.errors import ConfigError
 from xor_fast.net.journal import explain
 from xor_fast.trust.signatures import Identity
 
-ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+class Connection(asyncio.BufferedProtocol):
+    """Who uses a connection. is_up: its handshake is done, `connection_made` was called."""
+
+    __slots__ = ("is_up",)
+
+    def __init__(self) -> None:
+        self.is_up = False
+
+
+ProtocolFactory = Callable[[], Connection]
 
 
 class Credentials(NamedTuple):
