@@ -26,12 +26,13 @@ Attached = Callable[[float, bytes | RequestFailed], None]
 class _Attempt:
     """An Attach of ours, from the request until its link is up."""
 
-    __slots__ = ("done", "node_id", "timer", "transaction_id")
+    __slots__ = ("done", "has_yielded", "node_id", "timer", "transaction_id")
 
     def __init__(self, node_id: bytes | None, done: Attached) -> None:
         self.node_id = node_id  # None while the Attach goes to a Resource-ID: whoever answers (notes 4.4)
         self.done = done
         self.transaction_id: int | None = None  # None once answered or cancelled
+        self.has_yielded = False  # to an Attach of the other side, which will bring the link
         self.timer: Timer | None = None
 
 
@@ -93,7 +94,8 @@ class Attach:
         attempt.transaction_id = None
         if isinstance(outcome, RequestFailed):
             if outcome.code == ErrorCode.IN_PROGRESS and attempt.node_id is not None:
-                self._await_link(now, attempt)  # 6.5.1.2: their Attach goes on, and brings the same link
+                attempt.has_yielded = True  # 6.5.1.2: their Attach goes on
+                self._await_link(now, attempt)
             else:
                 self._end(now, attempt, outcome)
             return
@@ -150,7 +152,7 @@ class Attach:
     def _break_tie(self, now: float, sender: bytes) -> None:
         """Both sides sent an Attach (6.5.1.2): the one of the larger Node-ID goes on."""
         for attempt in self._attempts:
-            if attempt.node_id != sender:
+            if attempt.node_id != sender or attempt.has_yielded:
                 continue
             answered = attempt.transaction_id is None
             if answered or self._node.node_id > sender:
@@ -158,7 +160,8 @@ class Attach:
             assert attempt.transaction_id is not None
             self._node.transactions.cancel(attempt.transaction_id)
             attempt.transaction_id = None
-            self._await_link(now, attempt)  # it ends with the link that the other side's Attach brings
+            attempt.has_yielded = True
+            self._await_link(now, attempt)
 
     def _dial(self, addresses: tuple[Address, ...], dialling: _Dialling) -> None:
         ticket = self._node.ticket()

@@ -24,7 +24,7 @@ class Fingers:
 
     def _schedule(self, now: float) -> None:
         self._node.timers.at(
-            now + self._node.overlay.ping_interval * (0.75 + 0.5 * self._node.random.random()), self._refresh
+            now + self._node.overlay.ping_interval * (0.75 + 0.5 * self._node.rng.random()), self._refresh
         )
 
     def _attach_all(self, now: float) -> None:
@@ -64,14 +64,14 @@ class Fingers:
         """10.7.4.2, alternative 1: earlier fingers with higher probability, a random place in the range."""
         self._searching = False
         for i in self._invalid():
-            if self._node.random.random() < 0.5:
+            if self._node.rng.random() < 0.5:
                 self._ping(now, i)
                 return
 
     def _ping(self, now: float, i: int) -> None:
         own = self._node.node_id
         bits = 8 * len(own)
-        offset = (1 << (bits - i)) + self._node.random.getrandbits(bits - i)
+        offset = (1 << (bits - i)) + self._node.rng.getrandbits(bits - i)
         place = ((int.from_bytes(own, "big") + offset) % (1 << bits)).to_bytes(len(own), "big")
 
         def found(now: float, outcome: Pong | RequestFailed) -> None:

@@ -85,7 +85,7 @@ class Joining:
         self._tries += 1
         self._node.count("join_retries")
         low, high = limits.JOIN_RETRY
-        pause = min(limits.JOIN_RETRY_CEILING, self._node.random.uniform(low, high) * 2 ** min(self._tries - 1, 6))
+        pause = min(limits.JOIN_RETRY_CEILING, self._node.rng.uniform(low, high) * 2 ** min(self._tries - 1, 6))
         level = "warning" if self._tries > 2 else "info"
         self._node.notice(level, f"not joined yet: {reason}; trying again in {pause:.1f} s")
         self._wait(now, pause, self._begin)
@@ -116,10 +116,11 @@ class Joining:
         self._node.attach.attach(now, (place,), attached, link=link)
 
     def on_update(self, now: float, sender: bytes, body: UpdateReq) -> None:
+        """An Update while we join. Refuse: it admits us, but we are not ready."""
         if sender != self.admitting_peer:
             return
         if self._asked and body.predecessors[:1] == (self._node.node_id,):
-            self._admitted(now)  # step 7
+            self._admitted(now, sender, body)  # step 7
         elif body.type == ChordUpdateType.FULL and not self._learned:
             self._learned = True
             self._attach_neighbours(now, sender, body)
@@ -164,7 +165,14 @@ class Joining:
         destination = (Destination(DestinationType.NODE, peer),)
         self._node.request(now, destination, Code.JOIN_REQ, JoinReq(self._node.node_id), answered, link=link)
 
-    def _admitted(self, now: float) -> None:
+    def _admitted(self, now: float, sender: bytes, body: UpdateReq) -> None:
+        before = body.predecessors[1:2]
+        if any(self._node.topology.is_unknown(now, node_id) for node_id in before):
+            # Another peer got in just before us. Claiming without knowing it would take its range as well, so the
+            # admission is put off until we are linked with it (10.5: no claim before every neighbour is attached).
+            self._asked = False
+            self._attach_neighbours(now, sender, body)
+            raise Refuse(ErrorCode.IN_PROGRESS, "not linked with our predecessor yet")
         done = self._done
         self.stop()
         self._node.topology.claim(now)

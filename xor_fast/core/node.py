@@ -77,7 +77,7 @@ class Node:
         self.overlay = overlay
         self.identity = identity
         self.verifier = verifier
-        self.random = random
+        self.rng = random
         self.addresses = tuple(addresses)
         self.hold_down = hold_down
         self.node_id = identity.node_id
@@ -326,7 +326,7 @@ class Node:
         """Send a request (6.2.1) and keep at it; gives its transaction id. link: go out there whatever the tables say.
 
         certificates: of the signers of values inside, for the bucket (6.3.4)."""
-        transaction_id = self.random.getrandbits(64)
+        transaction_id = self.rng.getrandbits(64)
         header = ForwardingHeader(
             overlay=self.overlay.overlay_hash,
             configuration_sequence=self.overlay.sequence,

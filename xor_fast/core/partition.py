@@ -27,7 +27,7 @@ class Partition:
         self._schedule(now)
 
     def _schedule(self, now: float) -> None:
-        pause = limits.PARTITION_PROBE * (0.75 + 0.5 * self._node.random.random())
+        pause = limits.PARTITION_PROBE * (0.75 + 0.5 * self._node.rng.random())
         self._node.timers.at(now + pause, self._probe)
 
     def _probe(self, now: float) -> None:

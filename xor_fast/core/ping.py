@@ -43,5 +43,5 @@ class PingService:
         self._node.request(now, destination_list, Code.PING_REQ, PingReq(), answered, link=link)
 
     def _on_ping(self, now: float, request: Request) -> None:
-        body = PingAns(self._node.random.getrandbits(64), self._node.wall_ms(now))
+        body = PingAns(self._node.rng.getrandbits(64), self._node.wall_ms(now))
         self._node.answer(now, request, Code.PING_ANS, body)

@@ -6,6 +6,7 @@ A Store of its own carries each value, so that no message outgrows the overlay's
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from xor_fast import limits
@@ -44,14 +45,19 @@ class _Push(NamedTuple):
 
 
 class _Waiting:
-    """An original Store whose answer waits for a replica."""
+    """An original Store whose answer waits for a replica.
 
-    __slots__ = ("answered", "left", "request", "responses", "timer")
+    It is the first successor's word that counts: it becomes responsible if we die. Another's is enough only when the
+    first cannot or will not take the value."""
+
+    __slots__ = ("answered", "confirmed", "heir_failed", "left", "request", "responses", "timer")
 
     def __init__(self, request: Request, responses: tuple[StoreKindResponse, ...], left: int) -> None:
         self.request = request
         self.responses = responses
         self.left = left
+        self.confirmed = False
+        self.heir_failed = False
         self.answered = False
         self.timer: Timer | None = None
 
@@ -99,7 +105,7 @@ class Replication:
         values: Iterable[tuple[int, bytes, "Held"]],
         responses: tuple[StoreKindResponse, ...],
     ) -> None:
-        """Send the values to the next two successors and answer when one has them all.
+        """Send the values to the next two successors and answer when the first of them that can has them all.
 
         Alone in the ring, or after one reliability timer, the answer leaves with one copy, and that is counted."""
         values = list(values)
@@ -115,9 +121,9 @@ class Replication:
         else:
             self._waiting += 1
             later = now + self._node.overlay.reliability_timer
-            waiting.timer = self._node.timers.at(later, lambda now: self._answer(now, waiting, confirmed=False))
+            waiting.timer = self._node.timers.at(later, lambda now: self._answer(now, waiting, waiting.confirmed))
         for number, target in enumerate(targets, 1):
-            self._push_all(now, resource, values, target, number, lambda now, ok: self._confirmed(now, waiting, ok))
+            self._push_all(now, resource, values, target, number, partial(self._pushed, waiting, number))
         self._mirror(now, resource, values)
 
     def _push_all(
@@ -144,12 +150,12 @@ class Replication:
             # Ahead of what waits in the queue: somebody waits for this answer.
             self._send(now, _Push(resource, kind, key, target, number, one_over))
 
-    def _confirmed(self, now: float, waiting: _Waiting, ok: bool) -> None:
+    def _pushed(self, waiting: _Waiting, number: int, now: float, ok: bool) -> None:
         waiting.left -= 1
-        if ok:
-            self._answer(now, waiting, confirmed=True)
-        elif waiting.left == 0:
-            self._answer(now, waiting, confirmed=False)
+        waiting.confirmed = waiting.confirmed or ok
+        waiting.heir_failed = waiting.heir_failed or (number == 1 and not ok)
+        if (number == 1 and ok) or (waiting.heir_failed and waiting.confirmed) or waiting.left == 0:
+            self._answer(now, waiting, waiting.confirmed)
 
     def _answer(self, now: float, waiting: _Waiting, confirmed: bool) -> None:
         if waiting.answered:

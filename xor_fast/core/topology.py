@@ -263,7 +263,7 @@ class Topology:
         self._node.timers.at(now + self._jittered_interval(), self._update_periodically)
 
     def _jittered_interval(self) -> float:
-        return self._node.overlay.update_interval * (0.75 + 0.5 * self._node.random.random())
+        return self._node.overlay.update_interval * (0.75 + 0.5 * self._node.rng.random())
 
     def _uptime(self, now: float) -> int:
         return int(now - self._since)
@@ -276,13 +276,13 @@ class Topology:
         if not request.is_direct:
             raise Refuse(ErrorCode.FORBIDDEN, "an Update is taken over a direct link only")
         sender = request.signer.node_id
-        self._node.answer(now, request, Code.UPDATE_ANS, UpdateAns())
-        if self.state in (State.LEAVING, State.LEFT):
-            return
-        self.enter(now, sender)
-        if self.state is State.JOINING:
+        if self.state not in (State.LEAVING, State.LEFT):
+            self.enter(now, sender)
+        was_joining = self.state is State.JOINING
+        if was_joining:
             self.joining.on_update(now, sender, body)
-        elif self.state is State.JOINED:
+        self._node.answer(now, request, Code.UPDATE_ANS, UpdateAns())
+        if self.state is State.JOINED and not was_joining:
             self.consider(now, (*body.predecessors, *body.successors), sender)
 
     def consider(self, now: float, node_ids: Iterable[bytes], informer: bytes | None) -> None:
@@ -296,6 +296,10 @@ class Topology:
                 self.ask_for_update(now, node_id)
             else:
                 self.attach_to(now, node_id, informer, lambda now, outcome: None)
+
+    def is_unknown(self, now: float, node_id: bytes) -> bool:
+        """A peer that is not in our table, and not because we tried in vain just now."""
+        return node_id not in self._node.ring and self._avoid.get(node_id, now) <= now
 
     def attach_to(
         self, now: float, node_id: bytes, informer: bytes | None, done: Callable[[float, bytes | RequestFailed], None]

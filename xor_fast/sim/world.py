@@ -47,6 +47,7 @@ class Host:
             world.overlay, identity, verifier, node_random, addresses=(self.address,), hold_down=world.hold_down
         )
         self.alive = True
+        self.is_mute = False  # takes bytes and does nothing: a hung process
         self.links: dict[int, Connection] = {}
         self.applications: dict[int, Connection] = {}  # by ticket, once handed over
         self.ports: dict[int, Address] = {}
@@ -161,7 +162,7 @@ class World:
             self.at(deadline, lambda: self._wake(host, deadline))
 
     def _wake(self, host: Host, when: float) -> None:
-        if not host.alive or host.wake_at != when:
+        if not host.alive or host.is_mute or host.wake_at != when:
             return
         host.wake_at = None
         self.record("wake", host)
@@ -192,7 +193,7 @@ class World:
 
     def _call(self, host: Host, run: Callable[[], object], after: float) -> None:
         def call() -> None:
-            if host.alive:
+            if host.alive and not host.is_mute:
                 self.record("call", host)
                 run()
                 self.drain(host)
@@ -211,7 +212,7 @@ class World:
 
     def _connected(self, host: Host, dial: Dial, target: tuple[Host, int | None], latency: float) -> None:
         accepter, port_ticket = target
-        if not (host.alive and accepter.alive):
+        if not (host.alive and accepter.alive and not accepter.is_mute):
             if host.alive:
                 self._call(host, lambda: host.node.dial_failed(self.now, dial.ticket, "reset by peer"), 0.0)
             return
@@ -274,7 +275,7 @@ class World:
 
     def _arrive(self, connection: Connection, end: int, data: bytes) -> None:
         host, link = connection.hosts[end], connection.links[end]
-        if not connection.open or not host.alive or link < 0:
+        if not connection.open or not host.alive or host.is_mute or link < 0:
             return
         self.record("bytes", host, data)
         if not host.node.receive(self.now, link, data):
