@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 KIND ?=
 DATA ?= data/bootstrap
-LISTEN ?= 127.0.0.1:6084
+LISTEN ?=
 NODES ?= 256
 SEED ?= 7
 PCAP ?= build/demo.pcapng
@@ -20,12 +20,12 @@ export XOR_FAST_BUILD = $(patsubst -%,%,$(KIND))
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
-	@echo "  variables: DATA=$(DATA) LISTEN=$(LISTEN) NODES=$(NODES) SEED=$(SEED) PCAP=$(PCAP) ARGS='more arguments'"
+	@echo "  variables: DATA=$(DATA) LISTEN=IP:PORT NODES=$(NODES) SEED=$(SEED) PCAP=$(PCAP) ARGS='more arguments'"
 
 build: $(VENV)/built$(KIND)  ## compile the modules of cext/ and install the package into .venv
 
 run: build  ## run the first peer of a private overlay, made on first use (DATA, LISTEN)
-	@exec $(BIN)/xor-fast quickstart --data $(DATA) --listen $(LISTEN) $(ARGS)
+	@exec $(BIN)/xor-fast quickstart --data $(DATA) $(if $(LISTEN),--listen $(LISTEN)) $(ARGS)
 
 test: build $(VENV)/with-test  ## run every test (ARGS='tests/core -k join' for some)
 	@tools/packages test

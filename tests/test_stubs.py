@@ -43,6 +43,14 @@ def is_property(function: Function) -> bool:
     return any(ast.unparse(decorator) == "property" for decorator in function.decorator_list)
 
 
+def assigned(node: ast.stmt) -> set[str]:
+    """Names of a constant, a field or an enum's member; a type variable is for the type checker alone."""
+    if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("TypeVar("):
+        return set()
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
 def differences(name: str) -> list[str]:
     module = importlib.import_module(f"xor_fast.cext.{name}")
     found: list[str] = []
@@ -67,20 +75,17 @@ def differences(name: str) -> list[str]:
                 found.append(f"{node.name}: in the stub only")
                 continue
             members = {m.name: m for m in node.body if isinstance(m, Function)}
-            members_of_data = {
-                m.target.id for m in node.body if isinstance(m, ast.AnnAssign) and isinstance(m.target, ast.Name)
-            }
+            data = {name for m in node.body for name in assigned(m)}
             for member, function in members.items():
                 if not hasattr(cls, member):
                     found.append(f"{node.name}.{member}: in the stub only")
                 elif not member.startswith("__"):  # a slot knows no names
                     compare(f"{node.name}.{member}", function, inspect.getattr_static(cls, member))
             built_members = {m for m in vars(cls) if not m.startswith("_")}
-            found += [f"{node.name}.{m}: in the module only" for m in built_members - set(members) - members_of_data]
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            stubbed.add(node.target.id)
-            if not hasattr(module, node.target.id):
-                found.append(f"{node.target.id}: in the stub only")
+            found += [f"{node.name}.{m}: in the module only" for m in built_members - set(members) - data]
+        else:
+            stubbed |= assigned(node)
+            found += [f"{constant}: in the stub only" for constant in assigned(node) if not hasattr(module, constant)]
     for public, value in vars(module).items():
         own = getattr(value, "__module__", None) == module.__name__
         if public.startswith("_") or isinstance(value, types.ModuleType) or public in stubbed:

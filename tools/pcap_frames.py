@@ -15,6 +15,7 @@ from xor_fast.cext import wire
 
 FRAME_TYPES = (128, 129)  # data, ack
 PORT = 6084
+TSHARK = ("tshark", "-d", f"tcp.port=={PORT},tls")  # its own idea of that port is RELOAD without TLS
 
 
 def run(*command: str) -> str:
@@ -26,14 +27,14 @@ def run(*command: str) -> str:
 
 def connections(capture: str) -> list[int]:
     """Numbers of the TCP streams that speak TLS."""
-    numbers = run("tshark", "-r", capture, "-Y", "tls.handshake.type == 1", "-T", "fields", "-e", "tcp.stream")
+    numbers = run(*TSHARK, "-r", capture, "-Y", "tls.handshake.type == 1", "-T", "fields", "-e", "tcp.stream")
     return sorted({int(number) for number in numbers.split()})
 
 
 def directions(capture: str, stream: int) -> tuple[bytes, bytes]:
     """The clear bytes of one connection: from the client, from the server."""
     sides = (bytearray(), bytearray())
-    for line in run("tshark", "-r", capture, "-q", "-z", f"follow,tls,raw,{stream}").splitlines():
+    for line in run(*TSHARK, "-r", capture, "-q", "-z", f"follow,tls,raw,{stream}").splitlines():
         text = line.strip()
         if text and set(text) <= set("0123456789abcdef"):
             sides[line.startswith("\t")].extend(bytes.fromhex(text))

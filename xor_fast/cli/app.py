@@ -19,7 +19,6 @@ app = typer.Typer(
 )
 
 BOOTSTRAP = Path("data/bootstrap")
-LISTEN = "127.0.0.1:6084"
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for a program.")]
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Data directory: identity and what is kept.")]
@@ -49,9 +48,14 @@ Pcap = Annotated[
 @reported
 def quickstart(
     data: Data = BOOTSTRAP,
-    listen: Listen = LISTEN,
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", metavar="IP:PORT", help="Where to listen; default: 127.0.0.1:6084, or as before."),
+    ] = None,
     advertise: Advertise = None,
-    name: Annotated[str, typer.Option("--name", help="Overlay name, a DNS name; used when it is made.")] = "xor.home.arpa",
+    name: Annotated[
+        str, typer.Option("--name", help="Overlay name, a DNS name; used when it is made.")
+    ] = "xor.home.arpa",
     pcap: Pcap = None,
     as_json: Json = False,
 ) -> int:
@@ -157,7 +161,9 @@ def chat(
 @app.command()
 @reported
 def demo(
-    nodes: Annotated[int, typer.Option("--nodes", min=8, max=64, help="Node processes besides the users' devices.")] = 8,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=8, max=64, help="Node processes besides the users' devices.")
+    ] = 8,
     pcap: Annotated[
         Path | None,
         typer.Option("--pcap", metavar="FILE", help="Write all TLS connections with their keys (pcapng)."),

@@ -1,7 +1,7 @@
 """Single questions to the overlay or to a running node: `lookup`, `ping`, `status`."""
 
-import asyncio
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -28,7 +28,9 @@ def directory(data: Path | None) -> DataDirectory:
         return DataDirectory(found[0])
     if found:
         raise ConfigError(f"there are several data directories: choose one with --data ({', '.join(map(str, found))})")
-    raise ConfigError(f"no data directory found in {DATA}/: name one with --data, or begin with `{program()} quickstart`")
+    raise ConfigError(
+        f"no data directory found in {DATA}/: name one with --data, or begin with `{program()} quickstart`"
+    )
 
 
 def ping(node_id: str, data: Path | None, bootstrap: list[str], as_json: bool) -> int:
@@ -67,13 +69,12 @@ def status(data: Path | None, as_json: bool) -> int:
     return Exit.DONE
 
 
-def _show_status(found: dict[str, object]) -> None:
+def _show_status(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
     ring, store = found["ring"], found["store"]
-    assert isinstance(ring, dict) and isinstance(store, dict)
     console.print(f"node {found['node_id']} of {found['overlay']}, up {found['uptime']} s", highlight=False)
     place = "part of the ring" if ring["joined"] else "not part of the ring"
     console.print(f"{place}, {ring['peers']} peers known; {store['values']} values of {store['resources']} resources, "
@@ -81,11 +82,9 @@ def _show_status(found: dict[str, object]) -> None:
     for name in ("predecessors", "successors"):
         console.print(f"{name}: {' '.join(ring[name]) or 'none'}", highlight=False, soft_wrap=True)
     links = Table("link", "node", "round trip ms", "silent s", title="links", title_justify="left")
-    assert isinstance(found["links"], list)
     for link in found["links"]:
         links.add_row(str(link["link"]), link["node_id"], f"{link['rtt'] * 1000:.1f}", f"{link['idle']:.1f}")
     counters = Table("counter", "count", title="counters that moved", title_justify="left")
-    assert isinstance(found["counters"], dict)
     for name, count in found["counters"].items():
         if count:
             counters.add_row(name, str(count))

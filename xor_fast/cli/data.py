@@ -1,11 +1,11 @@
 """A data directory: everything one node keeps, and nothing of any other.
 
-    overlay.xml       the Configuration Document of its overlay (public; this is what others need)
-    node.crt node.key its certificate chain and private key (PEM; the key 0600)
-    ca/ca.crt ca.key  only where the overlay was made: the CA that enrols others
-    store             what it stores for others, saved at a clean end
-    control           socket of `xor-fast status`
-    lock              held by the process that runs the node
+overlay.xml       the Configuration Document of its overlay (public; this is what others need)
+node.crt node.key its certificate chain and private key (PEM; the key 0600)
+ca/ca.crt ca.key  only where the overlay was made: the CA that enrols others
+store             what it stores for others, saved at a clean end
+control           socket of `xor-fast status`
+lock              held by the process that runs the node
 """
 
 import fcntl

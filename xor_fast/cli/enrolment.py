@@ -29,9 +29,7 @@ def found_overlay(data: DataDirectory, name: str, bootstrap: Address) -> None:
     """Make `data`: a CA, a Configuration Document that names `bootstrap`, and the identity of the first peer."""
     now = wall_ms()
     key = new_key(secrets.randbits(320))
-    ca = Authority.create(
-        name, key, serial=_serial(), not_before_ms=now - CLOCK_SKEW_MS, not_after_ms=now + CA_LIFE_MS
-    )
+    ca = Authority.create(name, key, serial=_serial(), not_before_ms=now - CLOCK_SKEW_MS, not_after_ms=now + CA_LIFE_MS)
     overlay = Overlay(
         instance_name=name,
         sequence=1,

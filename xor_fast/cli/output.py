@@ -102,7 +102,5 @@ def _internal(error: Exception) -> str:
     if os.environ.get("XOR_FAST_TRACEBACK"):
         traceback.print_exc()
     where: Any = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        f"a fault of this program: {type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno}); "
-        "set XOR_FAST_TRACEBACK=1 to see all of it"
-    )
+    place = f"{os.path.basename(where.filename)}:{where.lineno}"
+    return f"a fault of this program: {type(error).__name__}: {error} ({place}); XOR_FAST_TRACEBACK=1 shows all of it"

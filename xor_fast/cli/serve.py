@@ -1,6 +1,5 @@
 """Nodes that serve the overlay until Ctrl-C: `quickstart` and `node`; and `enroll`."""
 
-import asyncio
 from pathlib import Path
 
 import uvloop
@@ -9,19 +8,32 @@ from xor_fast.actions import Address
 from xor_fast.cli import enrolment
 from xor_fast.cli.data import DataDirectory, read_overlay
 from xor_fast.cli.output import Exit, Output, program
-from xor_fast.cli.running import Place, Stop, join, leave, opened, parse_address, show_address
+from xor_fast.cli.running import DEFAULT_PORT, Place, Stop, join, leave, opened, parse_address, show_address
 from xor_fast.errors import ConfigError
+from xor_fast.net.listener import address_of, bind
 from xor_fast.net.peer import Peer
 
+DEFAULT_LISTEN = ("127.0.0.1", DEFAULT_PORT)
 
-def quickstart(data: Path, listen: str, advertise: list[str], name: str, pcap: Path | None, as_json: bool) -> int:
-    output, directory, place = Output(as_json), DataDirectory(data), _place(listen, advertise, pcap)
+
+def quickstart(
+    data: Path, listen: str | None, advertise: list[str], name: str, pcap: Path | None, as_json: bool
+) -> int:
+    output, directory = Output(as_json), DataDirectory(data)
     is_new = not directory.has_overlay
     if is_new:
-        reached_at = (place.advertise or (place.listen,))[0]
-        enrolment.found_overlay(directory, name, reached_at)
+        place = _place(listen or show_address(DEFAULT_LISTEN), advertise, pcap)
+        if place.listen[1] == 0:  # a Configuration Document names a port
+            with bind(*place.listen) as sock:
+                place = place._replace(listen=address_of(sock))
+        enrolment.found_overlay(directory, name, (place.advertise or (place.listen,))[0])
     elif not directory.has_ca:
         raise ConfigError(f"{data} holds no CA, so it was not made by quickstart: run `{program()} node --data {data}`")
+    else:
+        where = directory.overlay().bootstrap_nodes[0]
+        place = _place(listen or show_address(where), advertise, pcap)
+        if where not in (place.listen, *place.advertise):
+            output.say("note", f"note: others look for the first peer at {show_address(where)}, as the document says")
     return uvloop.run(_quickstart(output, directory, place, is_new))
 
 
@@ -84,9 +96,7 @@ def enroll_on_first_use(output: Output, data: DataDirectory, ca: Path | None, ji
     if ca is None:
         raise ConfigError(f"{data} holds no identity: add --ca with the directory that `{program()} quickstart` made")
     issued = enrolment.enroll(DataDirectory(ca), jid, data)
-    output.say(
-        "enrolled", f"enrolled in {data}, Node-ID {issued.node_id.hex()}", node_id=issued.node_id.hex(), jid=jid
-    )
+    output.say("enrolled", f"enrolled in {data}, Node-ID {issued.node_id.hex()}", node_id=issued.node_id.hex(), jid=jid)
 
 
 async def _end(output: Output, peer: Peer, data: DataDirectory) -> None:
