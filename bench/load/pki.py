@@ -5,16 +5,23 @@ from pathlib import Path
 from tests.pki import Pki
 from xor_fast.net.tls import Credentials
 from xor_fast.trust.authority import certificate_to_pem
+from xor_fast.trust.signatures import Identity
 
 SOURCES, TARGETS = 64, 16  # links of the load generator
-RELAY, SOURCE, TARGET = 0, 1000, 2000  # numbers of the identities; sources and targets count up from theirs
+RELAY, CLIENT, SOURCE, TARGET = 0, 1, 1000, 2000  # numbers of the identities; sources and targets count up from theirs
 PKI = Pki(seed=6940, overlay_name="bench.example")
+
+
+def identity(number: int) -> Identity:
+    """Identity `number`, signing as a node does: with a random nonce."""
+    made = PKI.identity(number)
+    return Identity(made.certificate, made.key)
 
 
 def credentials(number: int) -> Credentials:
     """What TLS needs to be identity `number`."""
-    identity = PKI.identity(number)
-    return Credentials((identity.certificate.der,), PKI.pem(identity)[1], PKI.overlay.root_certs)
+    made = PKI.identity(number)
+    return Credentials((made.certificate.der,), PKI.pem(made)[1], PKI.overlay.root_certs)
 
 
 def write_certificates(directory: Path) -> None:

@@ -8,7 +8,7 @@ import random
 
 import uvloop
 
-from bench.load.pki import PKI, RELAY, TARGET, TARGETS, credentials
+from bench.load.pki import PKI, RELAY, TARGET, TARGETS, credentials, identity
 from xor_fast.core.node import Node
 from xor_fast.net.listener import address_of, bind
 from xor_fast.net.peer import Peer
@@ -22,7 +22,7 @@ async def serve() -> None:
     ring is filled here instead of by the topology plug-in: nothing else about the node is special."""
     sock = bind("127.0.0.1", 0)
     chance = random.Random(6940)
-    node = Node(PKI.overlay, PKI.identity(RELAY), PKI.verifier(), chance, addresses=(address_of(sock),))
+    node = Node(PKI.overlay, identity(RELAY), PKI.verifier(), chance, addresses=(address_of(sock),))
     async with Peer(node, Tls(credentials(RELAY)), sock):
         for target in range(TARGETS):
             node.ring.add(PKI.node_id(TARGET + target))
