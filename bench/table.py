@@ -1,0 +1,181 @@
+"""`make bench`: everything that is measured, in one table, each figure beside a reference from the same run.
+
+    python -m bench.table [--load] [--short] [--out DIRECTORY]
+
+ratio = time of the reference / time of ours: above 1 we are faster. Raw figures go to build/bench/*.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import ssl
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.load import forwarding, requests
+
+ROOT = Path(__file__).parent.parent
+DEPTHS = {1: 0.8, 8: 0.6}  # messages under way on each link: the least ratio to the C relay that we accept
+
+
+class Row(NamedTuple):
+    """One line of the table; times are microseconds for one thing."""
+
+    what: str
+    reference: str
+    ours_us: float
+    reference_us: float
+    asked: float | None = None
+    """The least ratio we accept."""
+
+    @property
+    def ratio(self) -> float:
+        return self.reference_us / self.ours_us
+
+
+class Effort(NamedTuple):
+    """How long each part measures."""
+
+    pytest_options: tuple[str, ...]
+    forwarding_seconds: float
+    rounds: int
+    request_seconds: float
+
+
+FULL = Effort(("--benchmark-warmup=on",), 4.0, 5, 4.0)
+SHORT = Effort(("--benchmark-min-rounds=1", "--benchmark-max-time=0.001", "--benchmark-warmup=off"), 0.25, 1, 0.25)
+
+
+def compiled_modules(effort: Effort, out: Path) -> list[Row]:
+    """bench/bench_*.py by pytest-benchmark: the median round of each, beside its group's reference."""
+    report = out / "modules.json"
+    files = sorted(str(path) for path in ROOT.glob("bench/bench_*.py"))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", "--benchmark-only"]
+    command += [*effort.pytest_options, f"--benchmark-json={report}", *files]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise SystemExit(done.stdout)
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for measured in json.loads(report.read_text())["benchmarks"]:
+        groups.setdefault(measured["group"], []).append(measured)
+    rows = []
+    for group, members in groups.items():
+        (reference,) = [member for member in members if member["extra_info"]["is_reference"]]
+        for member in members:
+            if member is not reference:
+                detail = ": " + member["name"].removeprefix("test_").replace("_", " ") if len(members) > 2 else ""
+                rows.append(
+                    Row(group + detail, reference["name"].removeprefix("test_"), _cost(member), _cost(reference))
+                )
+    return rows
+
+
+def _cost(measured: dict[str, Any]) -> float:
+    microseconds: float = measured["stats"]["median"] / measured["extra_info"]["operations"] * 1e6
+    return microseconds
+
+
+def relay(effort: Effort, out: Path) -> list[Row]:
+    """CPU time for one forwarded message: our node and the C relay."""
+    runs = forwarding.compare(list(DEPTHS), effort.forwarding_seconds, effort.rounds)
+    raw = {depth: {name: [run._asdict() for run in of] for name, of in both.items()} for depth, both in runs.items()}
+    (out / "forwarding.json").write_text(json.dumps(raw, indent=1))
+    return [
+        Row(
+            f"message forwarded, {forwarding.SOURCES} TLS links to {forwarding.TARGETS}, {depth} in flight",
+            forwarding.REFERENCE,
+            *(
+                statistics.median(run.cpu_microseconds for run in both[name])
+                for name in (forwarding.NODE, forwarding.REFERENCE)
+            ),
+            DEPTHS[depth],
+        )
+        for depth, both in runs.items()
+    ]
+
+
+def answers(effort: Effort, out: Path) -> list[Row]:
+    """CPU time for one answered request; the reference is what its signatures alone take, so ratio is their share."""
+    runs = requests.measure(effort.request_seconds)
+    (out / "requests.json").write_text(json.dumps({name: run._asdict() for name, run in runs.items()}, indent=1))
+    return [
+        Row(
+            f"{name} answered through TLS ({run.requests / run.seconds:,.0f} a second)",
+            f"signatures: {run.signatures / run.requests:.0f} made, {run.verifications / run.requests:.0f} verified",
+            run.cpu_microseconds,
+            run.signature_share * run.cpu_microseconds,
+        )
+        for name, run in runs.items()
+    ]
+
+
+def machine() -> str:
+    """Where the figures come from: without it they say nothing."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = models[0].split(":")[1].strip() if models else platform.machine()
+    return f"{model}, {os.cpu_count()} CPUs; Python {platform.python_version()}, {ssl.OPENSSL_VERSION}"
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def show(rows: list[Row], console: Console) -> None:
+    """The table, and a line for each ratio that was promised and not reached."""
+    table = Table(title=machine(), title_justify="left", caption_justify="left")
+    for heading, justify in (("one", "left"), ("us", "right"), ("a second", "right"), ("reference", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for heading in ("us", "ratio", "asked"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        asked = "" if row.asked is None else f"{row.asked:.1f}"
+        table.add_row(
+            row.what,
+            number(row.ours_us),
+            number(1e6 / row.ours_us),
+            row.reference,
+            number(row.reference_us),
+            f"{row.ratio:.2f}",
+            asked,
+        )
+    console.print(table)
+    console.print("us: CPU time for one. ratio: time of the reference / ours; with requests, the share of signatures.")
+    for row in rows:
+        if row.asked is not None:
+            verdict = "0.9 is reached" if row.ratio >= 0.9 else "reached" if row.ratio >= row.asked else "NOT REACHED"
+            console.print(
+                f"{row.what}: {row.ratio:.2f} of the C relay's messages per CPU second, asked {row.asked}: {verdict}"
+            )
+
+
+def main() -> None:
+    """Measure, print the table, and write table.json beside the raw figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--load", action="store_true", help="only the load programs over loopback TLS")
+    parser.add_argument("--short", action="store_true", help="so short that the figures mean nothing: does it all run?")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench", help="folder for the raw figures")
+    arguments = parser.parse_args()
+    out: Path = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    effort = SHORT if arguments.short else FULL
+    parts = [relay, answers] if arguments.load else [compiled_modules, relay, answers]
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    rows: list[Row] = []
+    for part in parts:
+        with console.status(part.__name__.replace("_", " ")):
+            rows += part(effort, out)
+    (out / "table.json").write_text(
+        json.dumps({"machine": machine(), "rows": [row._asdict() | {"ratio": row.ratio} for row in rows]}, indent=1)
+    )
+    show(rows, console)
+
+
+if __name__ == "__main__":
+    main()

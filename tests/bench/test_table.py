@@ -1,0 +1,62 @@
+"""`make bench` runs, small: every benchmark and load program checks its results; no time is asserted."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bench")
+    command = [sys.executable, "-m", "bench.table", "--short", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+@pytest.mark.part("process")
+def test_every_promised_figure_stands_beside_its_reference(folder: Path) -> None:
+    rows = json.loads((folder / "table.json").read_text())["rows"]
+    for what in (
+        "Resource-ID",
+        "next hop among 1,000 peers",
+        "header peek and rewrite",
+        "forward decision",
+        "1 in flight",
+        "8 in flight",
+        "Ping answered",
+        "Store answered",
+        "Fetch answered",
+    ):
+        (row, *_) = [row for row in rows if what in row["what"]]
+        assert row["ours_us"] > 0
+        assert row["reference_us"] > 0
+        assert row["ratio"] == pytest.approx(row["reference_us"] / row["ours_us"])
+
+
+@pytest.mark.part("process")
+def test_both_relays_forward_and_acknowledge_as_the_rfc_wants(folder: Path) -> None:
+    """The load generator compares every message it gets: via list grown, ttl one less, all else as it was sent."""
+    for by_relay in json.loads((folder / "forwarding.json").read_text()).values():
+        assert len(by_relay) == 2
+        for (run,) in by_relay.values():
+            assert run["messages"] > 0
+            assert run["wrong"] == 0
+            # One ACK a frame (6.6.2); at either end of the measured time some are still under way.
+            assert abs(run["acks"] - run["messages"]) <= 64 * 8
+
+
+@pytest.mark.part("process")
+def test_signatures_are_those_the_rfc_asks_for(folder: Path) -> None:
+    """Each message is signed and verified (6.3.4), each stored value verified once more by the storing peer (7.4.1)."""
+    runs = json.loads((folder / "requests.json").read_text())
+    per_request = {"Ping": (1, 1), "Store": (1, 2), "Fetch": (1, 1)}
+    for name, (signed, verified) in per_request.items():
+        run = runs[name]
+        assert run["signatures"] == pytest.approx(signed * run["requests"], abs=3)
+        assert run["verifications"] == pytest.approx(verified * run["requests"], abs=3)
