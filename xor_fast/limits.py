@@ -99,6 +99,7 @@ MAX_CONTROL_REQUEST = 65536  # bytes of one line on the control socket
 
 # --- XMPP -------------------------------------------------------------------------------------------
 LOCATION_LIFETIME = 3600  # seconds; refreshed at half of it (notes 8.19)
+LOCATION_RETRY = 10.0  # after a Store of the own location failed
 LOCATION_MAX_COUNT = 32
 LOCATION_MAX_SIZE = 2304
 LOOKUP_DEPTH = 8  # addresses followed in a row (notes 8.9)
