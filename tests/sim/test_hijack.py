@@ -3,7 +3,7 @@
 A liar is a node whose owner makes any request he likes; what the others hold must not change by it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -101,8 +101,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(seed: int) -> Iterator[Stage]:
-    yield Stage(seed)
+def stage(seed: int) -> Stage:
+    return Stage(seed)
 
 
 @pytest.mark.req("xor.access-user", "xor.access-forbidden", "xor.access-policy")
