@@ -112,6 +112,31 @@ def test_an_application_is_reached_by_app_attach_and_the_ring_stays_as_it_is() -
     run(main())
 
 
+def test_an_attach_and_an_app_attach_at_one_moment_make_a_link_and_a_stream() -> None:
+    """Between the same two nodes, both ways at once: which connection is which follows from its port."""
+
+    async def main() -> None:
+        async with ring(1) as peers, peer(31) as one, peer(32) as two:
+            for each in (one, two):
+                await each.connect([peers[0].address])  # type: ignore[list-item]
+                each.node.register_application(61_500, lambda now, connection: True)
+            outcomes = await asyncio.gather(
+                one.wish(one.node.attach.attach, to(two)),
+                two.wish(two.node.attach.attach, to(one)),
+                one.wish(one.node.app_attach, to(two), 61_500, lambda certificate: None),
+                two.wish(two.node.app_attach, to(one), 61_500, lambda certificate: None),
+            )
+            assert outcomes[:2] == [two.node.node_id, one.node.node_id]
+            for each, other, connection in ((one, two, outcomes[2]), (two, one, outcomes[3])):
+                assert connection.node_id == other.node.node_id
+                assert each.node.switch.link_of(other.node.node_id) >= 0
+                each.take_application(connection.ticket).write(b"not a frame")
+            assert (await one.ping(to(two))).node_id == two.node.node_id
+            assert one.counters["drop_frame_type"] + two.counters["drop_frame_type"] == 0
+
+    run(main())
+
+
 class Heard:
     """Keeps what came; with a connection it echoes."""
 
