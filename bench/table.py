@@ -49,7 +49,7 @@ class Effort(NamedTuple):
     request_seconds: float
 
 
-FULL = Effort(("--benchmark-warmup=on",), 4.0, 5, 4.0)
+FULL = Effort(("--benchmark-warmup=on",), 2.0, 9, 4.0)
 SHORT = Effort(("--benchmark-min-rounds=1", "--benchmark-max-time=0.001", "--benchmark-warmup=off"), 0.25, 1, 0.25)
 
 

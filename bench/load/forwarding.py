@@ -1,6 +1,6 @@
 """Messages a transit peer forwards: our node beside the plain C relay, between the same links (bench/README.md).
 
-    python -m bench.load.forwarding [--seconds 4] [--rounds 3] [--depth 1 --depth 8] [--json FILE]
+    python -m bench.load.forwarding [--seconds 2] [--rounds 9] [--depth 1 --depth 8] [--json FILE]
 
 Each relay runs on the first CPU, the load generator on the last. The relays take turns, round by round, so that a
 slow minute of the machine hits both; the ratio is that of the medians.
@@ -41,14 +41,20 @@ class Run(NamedTuple):
 
 
 def compile_programs() -> None:
-    """relay.c and loadgen.c, with the compiler in CC; needs OpenSSL's headers (Debian: libssl-dev)."""
+    """relay.c and loadgen.c, with the compiler in CC; needs OpenSSL's headers."""
     BUILD.mkdir(parents=True, exist_ok=True)
+    compiler = os.environ.get("CC", "cc")
     for name in ("relay", "loadgen"):
         source, program = HERE / f"{name}.c", BUILD / name
         newest = max(source.stat().st_mtime, (HERE / "link.h").stat().st_mtime)
-        if not program.exists() or program.stat().st_mtime < newest:
-            command = [os.environ.get("CC", "cc"), "-O2", "-Wall", "-o", str(program), str(source), "-lssl", "-lcrypto"]
-            subprocess.run(command, check=True)
+        if program.exists() and program.stat().st_mtime >= newest:
+            continue
+        command = [compiler, "-O2", "-Wall", "-o", str(program), str(source), "-lssl", "-lcrypto"]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise SystemExit(
+                f"{done.stderr}{source.name} does not compile (OpenSSL's headers: apt-get install libssl-dev)"
+            )
 
 
 def relays(directory: Path) -> dict[str, list[str]]:
@@ -102,8 +108,8 @@ def compare(depths: Sequence[int], seconds: float, rounds: int) -> dict[int, dic
 def main() -> None:
     """Print one line a relay and depth, and the ratio to the C relay."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--depth", type=int, action="append", help="messages under way on each link (1 and 8)")
     parser.add_argument("--json", type=Path, help="raw figures go to this file")
     arguments = parser.parse_args()
