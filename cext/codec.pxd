@@ -1,23 +1,20 @@
-"""What a C-level user of the codec needs: the growing writer, and one reader and writer signature for every structure."""
+"""What the codec is made of: a growing writer, what a structure does not say about itself, and the two functions of each
+structure."""
 
-from libc.stdint cimport uint8_t
+from cpython.object cimport PyObject
 
-from xor_fast.cext.wire cimport Reader
+from xor_fast.cext.wire cimport Buffer, Reader
 
 
-cdef class Writer:
-    cdef uint8_t* data
-    cdef size_t size            # bytes written
-    cdef size_t capacity
+cdef class _Writer:
+    cdef Buffer buffer
     cdef size_t node_id_length  # of the first Node-ID written, 0 before: one overlay has one length (RFC 6940 11.1)
 
 
-cdef class Context:
-    """What a structure does not say about itself: the length of Node-IDs, and the data model of each Kind."""
-
-    cdef size_t node_id_length
-    cdef object kinds           # Mapping[int, DataModel] or None
+cdef struct Context:
+    size_t node_id_length
+    PyObject* kinds             # Mapping[int, DataModel] held by the caller, or None
 
 
-ctypedef object (*ReadFunction)(Reader* r, Context context)
-ctypedef int (*WriteFunction)(Writer w, object value) except -1
+ctypedef object (*ReadFunction)(Reader* r, const Context* context)
+ctypedef int (*WriteFunction)(_Writer w, object value) except -1

@@ -162,7 +162,7 @@ def sources() -> list[Source]:
     found = []
     for folder in (ROOT / "xor_fast", ROOT / "xor_fast" / "cext"):  # rglob does not follow the link to cext/
         for path in sorted(folder.rglob("*")):
-            if path.suffix in {".py", ".pyx", ".pxd"}:
+            if path.suffix in {".py", ".pyx", ".pxi", ".pxd"}:
                 found.append(Source(path.relative_to(ROOT / "xor_fast").as_posix(), path.read_text()))
     return sorted(set(found))
 

@@ -1,0 +1,184 @@
+# Part of codec.pyx: numbers, opaque bytes and lists, read and written (RFC 6940 6.3.1).
+
+# --- reading ----------------------------------------------------------------------------------------
+
+cdef object broken(Reader* r, str structure, str rule):
+    raise WireError(r.offset, structure, rule)
+
+
+cdef inline uint8_t u8(Reader* r, str structure) except? 0xFF:
+    cdef uint8_t n = 0
+    if not read_u8(r, &n):
+        broken(r, structure, "cut short")
+    return n
+
+
+cdef inline uint16_t u16(Reader* r, str structure) except? 0xFFFF:
+    cdef uint16_t n = 0
+    if not read_u16(r, &n):
+        broken(r, structure, "cut short")
+    return n
+
+
+cdef inline uint32_t u32(Reader* r, str structure) except? 0xFFFFFFFF:
+    cdef uint32_t n = 0
+    if not read_u32(r, &n):
+        broken(r, structure, "cut short")
+    return n
+
+
+cdef inline uint64_t u64(Reader* r, str structure) except? 0xFFFFFFFFFFFFFFFF:
+    cdef uint64_t n = 0
+    if not read_u64(r, &n):
+        broken(r, structure, "cut short")
+    return n
+
+
+cdef inline bint boolean(Reader* r, str structure) except -1:
+    """One byte, 1 or 0 and nothing else (6.3.1.1)."""
+    cdef uint8_t n = u8(r, structure)
+    if n > 1:
+        broken(r, structure, "a Boolean is 0 or 1")
+    return n
+
+
+cdef inline size_t length_of(Reader* r, int width, str structure) except? <size_t>-1:
+    if width == 1:
+        return u8(r, structure)
+    if width == 2:
+        return u16(r, structure)
+    return u32(r, structure)
+
+
+cdef inline bytes fixed(Reader* r, size_t count, str structure):
+    cdef const uint8_t* p = NULL
+    if not take(r, count, &p):
+        broken(r, structure, "cut short")
+    return PyBytes_FromStringAndSize(<const char*>p, <Py_ssize_t>count)
+
+
+cdef inline bytes opaque(Reader* r, int width, str structure):
+    """opaque<0..N>, its length in `width` bytes (6.3.1)."""
+    return fixed(r, length_of(r, width, structure), structure)
+
+
+cdef inline int bounded(Reader* r, size_t count, Reader* inner, str structure) except -1:
+    inner.left = 0
+    if not sub_reader(r, count, inner):
+        broken(r, structure, "a length reaches past its container")
+    return 0
+
+
+cdef inline int ended(Reader* r, str structure) except -1:
+    """Declared lengths bound each structure: what is left over belongs to nothing (6.3.1)."""
+    if r.left:
+        broken(r, structure, "bytes left over")
+    return 0
+
+
+cdef inline tuple all_of(Reader* inner, ReadFunction read, const Context* context):
+    """What fills `inner`. One item is by far the commonest list, and needs no list to grow."""
+    cdef list found
+    if not inner.left:
+        return ()
+    first = read(inner, context)
+    if not inner.left:
+        return (first,)
+    found = [first]
+    while inner.left:
+        found.append(read(inner, context))
+    return tuple(found)
+
+
+cdef tuple items(Reader* r, int width, ReadFunction read, const Context* context, str structure):
+    """Item<0..N>: a list whose length in bytes stands in `width` bytes; the last item ends with the list."""
+    cdef Reader inner
+    bounded(r, length_of(r, width, structure), &inner, structure)
+    return all_of(&inner, read, context)
+
+
+# --- writing ----------------------------------------------------------------------------------------
+
+cdef class _Writer:
+    """Bytes that grow."""
+
+    def __dealloc__(self):
+        release(&self.buffer)
+
+
+cdef inline bytes taken(_Writer w):
+    return PyBytes_FromStringAndSize(<char*>w.buffer.data, <Py_ssize_t>w.buffer.size)
+
+
+cdef object refused(_Writer w, str structure, str rule):
+    raise WireError(w.buffer.size, structure, rule)
+
+
+cdef inline uint8_t* room(_Writer w, size_t count) except NULL:
+    """The next `count` bytes, which now count as written."""
+    cdef uint8_t* p = extend(&w.buffer, count)
+    if p is NULL:
+        raise MemoryError
+    return p
+
+
+cdef inline void big_endian(uint8_t* p, uint64_t n, int width) noexcept:
+    cdef int i
+    for i in range(width):
+        p[i] = <uint8_t>(n >> (8 * (width - 1 - i)))
+
+
+cdef inline int put(_Writer w, object value, int width, str structure) except -1:
+    """An unsigned integer, most significant byte first (6.3)."""
+    cdef uint64_t n = PyLong_AsUnsignedLongLong(value)
+    if n == UINT64_MAX and PyErr_Occurred():
+        if not PyErr_ExceptionMatches(OverflowError):
+            return -1
+        PyErr_Clear()
+        refused(w, structure, "an integer is negative or too large")
+    if width < 8 and n >> (8 * width):
+        refused(w, structure, "an integer is negative or too large")
+    big_endian(room(w, width), n, width)
+    return 0
+
+
+cdef inline int put_boolean(_Writer w, object value) except -1:
+    room(w, 1)[0] = 1 if value else 0
+    return 0
+
+
+cdef inline int put_fixed(_Writer w, object value, str structure) except -1:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{structure}: bytes expected, not {type(value).__name__}")
+    cdef size_t count = <size_t>PyBytes_GET_SIZE(value)
+    if not count:  # nothing may be written into a buffer that has no memory yet
+        return 0
+    memcpy(room(w, count), PyBytes_AS_STRING(value), count)
+    return 0
+
+
+cdef inline size_t begin(_Writer w, int width) except? <size_t>-1:
+    """Leave room for a length; `end` writes it."""
+    room(w, width)
+    return w.buffer.size
+
+
+cdef inline int end(_Writer w, size_t start, int width, str structure) except -1:
+    cdef size_t count = w.buffer.size - start
+    if count >> (8 * width):
+        refused(w, structure, f"longer than a length of {8 * width} bits can say")
+    big_endian(w.buffer.data + start - width, count, width)
+    return 0
+
+
+cdef inline int put_opaque(_Writer w, object value, int width, str structure) except -1:
+    cdef size_t start = begin(w, width)
+    put_fixed(w, value, structure)
+    return end(w, start, width, structure)
+
+
+cdef int put_items(_Writer w, object values, int width, WriteFunction write, str structure) except -1:
+    cdef size_t start = begin(w, width)
+    for value in values:
+        write(w, value)
+    return end(w, start, width, structure)
