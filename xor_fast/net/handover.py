@@ -45,18 +45,24 @@ class Stream(Generic[Item]):
     """`await stream.opened()`, `await stream.send(item)`, `async for item in stream`, `await stream.close()`.
 
     item_of   what an event brings the program: an item and its size in bytes; None for events that bring none
+    on_end    called once, when the stream is over
 
     Items not taken yet are bounded: above that the connection is not read, and TCP slows the other side down.
     """
 
     def __init__(
-        self, application: Application, session: Session, item_of: Callable[[Any], tuple[Item, int] | None]
+        self,
+        application: Application,
+        session: Session,
+        item_of: Callable[[Any], tuple[Item, int] | None],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.end: Any = None  # the session's last event, once it is over
         self.reason = ""  # why the stream ended, once it has
         self._application = application
         self._session = session
         self._item_of = item_of
+        self._on_end = on_end
         self._items: deque[tuple[Item, int]] = deque()
         self._bytes = 0
         self._is_paused = False
@@ -69,6 +75,16 @@ class Stream(Generic[Item]):
         session.start()
         self._flush()
         application.attach(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Items may be sent."""
+        return self._session.is_open and not self._ended
+
+    @property
+    def has_ended(self) -> bool:
+        """Nothing can be sent and nothing more comes; what came before can still be taken."""
+        return self._ended
 
     async def opened(self) -> None:
         """Wait until items may be sent. StreamEnded if it comes to nothing."""
@@ -161,6 +177,7 @@ class Stream(Generic[Item]):
         self._keep_alive.cancel()
         self._application.close()
         self._news.set()
+        self._on_end()
 
     def _open_timed_out(self) -> None:
         self._session.close()

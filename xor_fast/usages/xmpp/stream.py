@@ -61,16 +61,18 @@ class StreamSession:
     """One end of a stream.
 
     initiator: we sent the AppAttach, so we open (XEP-0415 1). own, peer: prepared bare JIDs, as in the certificates.
-    stream_id: unpredictable text, used by the answering side (RFC 6120 4.7.3).
+    stream_id: unpredictable text, used by the answering side (RFC 6120 4.7.3). sender: `from` of our stanzas that have
+    none; our bare JID if this is "".
     """
 
-    def __init__(self, initiator: bool, own: str, peer: str, stream_id: str) -> None:
+    def __init__(self, initiator: bool, own: str, peer: str, stream_id: str, sender: str = "") -> None:
         self.initiator = initiator
         self.own = own
         self.peer = peer
         self.is_open = False  # stanzas may be sent
         self.is_over = False  # nothing more comes out of this session
         self._stream_id = stream_id
+        self._sender = sender or own
         self._reader = XmlReader()
         self._out: list[str] = []
         self._header_sent = False
@@ -92,7 +94,7 @@ class StreamSession:
     def send(self, stanza: Element | str) -> None:
         """A message, presence or iq, as an element or as XML text (there jabber:client is the default namespace).
 
-        Without `from` it goes out as of our bare JID. StanzaError if it cannot be sent; StateError if the stream is
+        Without `from` it gets ours. StanzaError if it cannot be sent; StateError if the stream is
         not open.
         """
         if not self.is_open:
@@ -102,7 +104,7 @@ class StreamSession:
             raise StanzaError(f"only message, presence and iq of the namespace {NS_CLIENT} are stanzas")
         sender = element.get("from")
         if sender is None:
-            element = _with_sender(element, self.own)
+            element = _with_sender(element, self._sender)
         elif not _is_address_of(sender, self.own):
             raise StanzaError(f"from={sender[:80]!a} is not our address {self.own}: the peer would close the stream")
         text = serialise(element)
