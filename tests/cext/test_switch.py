@@ -236,6 +236,12 @@ def test_an_option_that_forwarders_must_know_stops_a_request(desk: Desk) -> None
     assert len(desk.delivered()) == 1
 
 
+@pytest.mark.parametrize("code", [PING_ANSWER, ERROR])
+def test_no_option_stops_an_answer(desk: Desk, code: int) -> None:
+    desk.give(message([node(id_of(0x80))], code=code, option_list=bytes([200, 0x01, 0, 0])))
+    assert len(desk.out()[0x80]) == 1
+
+
 def test_other_options_pass_untouched(desk: Desk) -> None:
     options = bytes([200, 0x06, 0, 2]) + b"ab" + bytes([1, 0, 0, 0])
     desk.give(message([node(id_of(0x80))], option_list=options))
@@ -272,7 +278,10 @@ def test_a_ttl_above_the_initial_one_is_discarded(initial: int, ttl: int, destin
 def test_no_message_is_originated_above_the_initial_ttl_or_size(desk: Desk) -> None:
     to_peer = [node(id_of(0x80))]
     assert desk.switch.originate(0.0, message(to_peer, ttl=101)) is Verdict.TTL_EXCEEDED
-    assert desk.switch.originate(0.0, message(to_peer, body=bytes(5000))) is Verdict.TOO_LARGE
+    largest = bytes(5000 - len(message(to_peer, rest=b"")))
+    assert desk.switch.originate(0.0, message(to_peer, rest=largest + b"!")) is Verdict.TOO_LARGE
+    assert desk.switch.originate(0.0, message(to_peer, rest=largest)) is Verdict.FORWARDED
+    assert len(desk.out()[0x80][0]) == 5000
     assert desk.out() == {}
     assert desk.switch.originate(0.0, message(to_peer, ttl=100)) is Verdict.FORWARDED
     assert wire.peek(desk.out()[0x80][0]).ttl == 100
@@ -303,6 +312,12 @@ def test_the_own_node_id_alone_is_delivered_as_received(desk: Desk) -> None:
 def test_the_own_node_id_with_others_behind_is_stripped(desk: Desk, code: int) -> None:
     desk.give(message([node(id_of(0x50)), node(id_of(0x80)), node(id_of(0x99))], code=code))
     assert wire.peek(desk.out()[0x80][0]).destination_list == node(id_of(0x80)) + node(id_of(0x99))
+
+
+@pytest.mark.req("fwd.self-strip")
+def test_a_way_back_that_passes_here_twice_in_a_row_is_stripped_twice(desk: Desk) -> None:
+    desk.give(message([node(id_of(0x50)), node(id_of(0x50)), node(id_of(0x80))], code=PING_ANSWER))
+    assert wire.peek(desk.out()[0x80][0]).destination_list == node(id_of(0x80))
 
 
 @pytest.mark.req("fwd.self-strip")
@@ -564,6 +579,14 @@ def test_an_outbox_is_bounded(desk: Desk) -> None:
     assert len(desk.out()[0x80]) == 1  # emptied: there is room again
 
 
+def test_acks_for_a_peer_are_bounded_too(desk: Desk) -> None:
+    count = limits.OUTBOX_SIZE // 9 + 100
+    assert desk.switch.receive(0.0, desk.link[0x20], data_frame(0, b"") * count)
+    ((link, data),) = desk.switch.sends()
+    assert (link, limits.OUTBOX_SIZE < len(data) <= limits.OUTBOX_SIZE + 9) == (desk.link[0x20], True)
+    assert desk.switch.counters["drop_ack"] == count - len(data) // 9
+
+
 def test_the_inbox_is_bounded(desk: Desk) -> None:
     for number in range(limits.INBOX_MESSAGES + 3):
         desk.give(message([node(id_of(0x50))], transaction_id=number))
@@ -601,6 +624,8 @@ def test_a_message_to_ourselves_comes_to_the_inbox(desk: Desk, destination: byte
 def test_what_has_no_way_is_dropped(desk: Desk) -> None:
     assert desk.switch.first_hop(message([node(id_of(0x33))])) == -1
     assert desk.switch.originate(0.0, message([node(id_of(0x33))])) is Verdict.DROPPED
+    assert desk.switch.originate(0.0, message([resource(id_of(0x40)), node(id_of(0x80))])) is Verdict.DROPPED
+    assert desk.drops() == {"drop_foreign_node": 1, "drop_resource_place": 1}
     with pytest.raises(WireError, match="ForwardingHeader"):
         desk.switch.originate(0.0, b"no message")
     with pytest.raises(WireError, match="ForwardingHeader"):
