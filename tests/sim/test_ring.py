@@ -20,7 +20,7 @@ from xor_fast.sim.run import simulate
 from xor_fast.sim.world import Host
 
 
-@pytest.mark.req("topo.route-closest-preceding", "topo.responsibility", "topo.join-5-join", "topo.chord-mandatory")
+@pytest.mark.req("topo.chord-mandatory")
 def test_a_ring_of_64_forms_and_finds_everything(seed: int) -> None:
     report = simulate(64, seed)
     assert report.ok, report
@@ -158,7 +158,7 @@ def test_without_a_replica_the_answer_waits_for_one_reliability_timer(seed: int)
 
 @pytest.mark.req("topo.leave-send", "topo.chord-leave", "topo.leave-react", "topo.chord-leave-receive")
 def test_who_leaves_hands_its_data_on(seed: int) -> None:
-    overlay = Overlay(8, seed)
+    overlay = Overlay(8, seed, hold_down=1.0)
     users = overlay.hosts
     for user in users:
         overlay.store(user, user.name.encode())
@@ -169,7 +169,10 @@ def test_who_leaves_hands_its_data_on(seed: int) -> None:
         overlay.world.run(0.5)
         for user in users:
             assert overlay.found(users[0], user) == [user.name.encode()], f"after {leaver.name} left"
+        for host in overlay.hosts:  # all are linked in so small a ring, so each was told
+            assert any(f"peer {leaver.node.node_id.hex()} is gone: it left" in line for line in host.notices)
         overlay.settle()
+        assert [len(overlay.holders(user)) for user in users] == [3] * len(users)
     assert len(overlay.hosts) == 4
 
 

@@ -91,8 +91,8 @@ class Replication:
         if not ring.joined:
             return sender == self._node.topology.admitting_peer  # handover to us, notes 5.5
         members = ring.replica_set(resource, limits.REPLICAS + 1)  # one more than needed: views differ under churn
-        if self._node.node_id not in members:
-            return False
+        if self._node.node_id not in members or sender not in ring:
+            return False  # only peers replicate; one that is new to us will try again when we have met
         return sender in members or ids.between(resource, sender, members[-1])
 
     # --- an original Store ---------------------------------------------------------------------------

@@ -54,8 +54,14 @@ class Held:
 
     def passed_on(self, now: float) -> StoredData | None:
         """As it is handed to another: the lifetime less the time it lay here (7.4.1.1). None once it is over."""
-        left = int(self.expires - now)
+        left = int(self.expires - now)  # rounded down: no chain of hands makes a value live longer
         return msgspec.structs.replace(self.data, lifetime=left) if left > 0 else None
+
+    def served(self, now: float) -> StoredData | None:
+        """As a Fetch gives it: to the end of its lifetime, with the seconds left. None once it is over."""
+        if self.expires <= now:
+            return None
+        return msgspec.structs.replace(self.data, lifetime=max(1, int(self.expires - now)))
 
     @property
     def size(self) -> int:
@@ -293,7 +299,7 @@ class Storage:
             keys = [b""]
         for key in keys:
             held = values.get(key)
-            data = held.passed_on(now) if held else None
+            data = held.served(now) if held else None
             if data is not None:
                 yield data, held
             elif specifier.model_specifier or not is_dictionary:

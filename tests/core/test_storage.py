@@ -1,0 +1,259 @@
+"""Values, lifetimes, counters and bounds of one storing peer, seen from a link (RFC 6940 7.4)."""
+
+import pytest
+
+from tests.core.outside import OURS, THEIRS, Outside, resource
+from xor_fast.cext import codec, ids
+from xor_fast.core.node import Node
+from xor_fast.errors import ConfigError, ErrorCode
+from xor_fast.messages import (
+    UNSIGNED,
+    Code,
+    DataValue,
+    DictionaryEntry,
+    ErrorResponse,
+    FetchAns,
+    FetchKindResponse,
+    FetchReq,
+    StoreAns,
+    StoredData,
+    StoredDataSpecifier,
+    StoreKindData,
+    StoreReq,
+)
+from xor_fast.sim.fakes import FakeIdentity
+
+KIND = 0xF0000001
+PLACE = ids.resource_id(b"us@outside.example")
+NOW_MS = 1_800_000_000_000
+
+
+class Storing(Outside):
+    def __init__(self) -> None:
+        super().__init__()
+        self.generation = 0
+        self.time = NOW_MS
+
+    def value(
+        self,
+        value: bytes,
+        *,
+        lifetime: int = 100,
+        exists: bool = True,
+        time: int | None = None,
+        signer: FakeIdentity | None = None,
+    ) -> StoredData:
+        signer = signer or self.us
+        self.time = self.time + 1 if time is None else time
+        entry = DictionaryEntry(signer.node_id, DataValue(exists, value))
+        signed = codec.value_signature_input(PLACE, KIND, self.time, entry, signer.signer)
+        return StoredData(self.time, lifetime, entry, signer.sign(signed))
+
+    def store(self, *values: StoredData, generation: int = 0, signer: FakeIdentity | None = None) -> int:
+        """The error code, or 0 and the counter is in `generation`."""
+        body = StoreReq(PLACE, 0, (StoreKindData(KIND, generation, values),))
+        (answer,) = [
+            m
+            for m in self.ask(Code.STORE_REQ, body, resource(PLACE), signer=signer)
+            if m.code in (Code.STORE_ANS, Code.ERROR)
+        ]
+        if isinstance(answer.body, ErrorResponse):
+            return answer.body.error_code
+        assert isinstance(answer.body, StoreAns)
+        self.generation = answer.body.kind_responses[0].generation_counter
+        return 0
+
+    def fetch(self, *keys: bytes, generation: int = 0) -> FetchKindResponse:
+        body = FetchReq(PLACE, (StoredDataSpecifier(KIND, generation, keys),))
+        (answer,) = self.ask(Code.FETCH_REQ, body, resource(PLACE))
+        assert isinstance(answer.body, FetchAns)
+        self.bucket = {c.certificate for c in answer.security.certificates}
+        return answer.body.kind_responses[0]
+
+
+@pytest.fixture
+def storing() -> Storing:
+    return Storing()
+
+
+def device(number: int) -> FakeIdentity:
+    """Another device of the same user."""
+    return FakeIdentity(bytes([0x30 + number]) + bytes(15), b"us@outside.example")
+
+
+def test_what_was_stored_is_served_as_it_was_signed(storing: Storing) -> None:
+    data = storing.value(b"v")
+    assert storing.store(data) == 0
+    (served,) = storing.fetch().values
+    assert (served.storage_time, served.value, served.signature) == (data.storage_time, data.value, data.signature)
+
+
+@pytest.mark.req("storage.retain-certs")
+def test_the_writers_certificate_is_kept_and_served(storing: Storing) -> None:
+    other = device(1)
+    assert storing.store(storing.value(b"v", signer=other), signer=other) == 0
+    storing.fetch()
+    assert other.certificate.der in storing.bucket
+
+
+@pytest.mark.req("storage.lifetime", "fetch.expired-not-returned")
+def test_a_value_lives_as_long_as_its_lifetime(storing: Storing) -> None:
+    storing.store(storing.value(b"v", lifetime=30))
+    storing.wait(29.5)
+    assert len(storing.fetch().values) == 1
+    storing.wait(1)
+    assert storing.fetch().values == ()
+
+
+def test_the_lifetime_served_is_what_is_left_of_it(storing: Storing) -> None:
+    storing.store(storing.value(b"v", lifetime=100))
+    storing.wait(40)
+    assert storing.fetch().values[0].lifetime == 60
+
+
+@pytest.mark.req("storage.generation-increment", "storage.generation-ignore")
+def test_the_counter_grows_with_each_change_and_never_restarts_soon(storing: Storing) -> None:
+    for expected in (1, 2, 3):
+        storing.store(storing.value(b"%d" % expected, lifetime=10))
+        assert storing.generation == expected
+    storing.wait(20)
+    assert storing.fetch().values == ()
+    storing.store(storing.value(b"again"))
+    assert storing.generation == 4
+
+
+@pytest.mark.req("storage.generation-match")
+def test_an_expected_counter_must_be_the_present_one(storing: Storing) -> None:
+    storing.store(storing.value(b"1"))
+    assert storing.store(storing.value(b"2"), generation=1) == 0
+    for wrong in (1, 3):
+        assert storing.store(storing.value(b"3"), generation=wrong) == ErrorCode.GENERATION_COUNTER_TOO_LOW
+    assert storing.generation == 2
+
+
+@pytest.mark.req("fetch.generation-match")
+def test_a_fetcher_that_has_this_generation_gets_no_values(storing: Storing) -> None:
+    storing.store(storing.value(b"v"))
+    assert storing.fetch(generation=1).values == ()
+    assert len(storing.fetch(generation=2).values) == 1
+    assert len(storing.fetch(generation=0).values) == 1
+
+
+@pytest.mark.req("fetch.synthetic", "fetch.dictionary-keys")
+def test_a_key_that_is_not_there_is_answered_by_an_unsigned_nonexistent_value(storing: Storing) -> None:
+    storing.store(storing.value(b"v"))
+    storing.store(storing.value(b"not asked for", signer=device(1)), signer=device(1))
+    there, missing = storing.fetch(THEIRS, b"\x01" * 16).values
+    assert there.value == DictionaryEntry(THEIRS, DataValue(True, b"v"))
+    assert missing == StoredData(0, 0, DictionaryEntry(b"\x01" * 16, DataValue(False, b"")), UNSIGNED)
+
+
+@pytest.mark.req("fetch.synthetic-vs-tombstone", "storage.remove", "storage.tombstone")
+def test_a_removed_value_stays_as_a_signed_tombstone(storing: Storing) -> None:
+    storing.store(storing.value(b"v"))
+    storing.store(storing.value(b"", exists=False))
+    (tombstone,) = storing.fetch().values
+    assert tombstone.value == DictionaryEntry(THEIRS, DataValue(False, b""))
+    assert tombstone.signature.signature_value
+    assert storing.store(storing.value(b"old", time=NOW_MS)) == ErrorCode.DATA_TOO_OLD
+
+
+@pytest.mark.req("storage.atomic")
+def test_a_store_is_all_or_nothing(storing: Storing) -> None:
+    storing.store(storing.value(b"first"))
+    before = storing.fetch()
+    bad = StoredData(storing.time + 9, 100, DictionaryEntry(THEIRS, DataValue(True, b"bad")), UNSIGNED)
+    assert storing.store(storing.value(b"good"), bad) == ErrorCode.FORBIDDEN
+    assert storing.fetch() == before
+
+
+@pytest.mark.req("storage.limits", "fetch.all-values")
+def test_values_above_the_kinds_limits(storing: Storing) -> None:
+    assert storing.store(storing.value(b"x" * 101)) == ErrorCode.DATA_TOO_LARGE
+    assert storing.store(storing.value(b"x" * 100)) == 0
+    for number in range(3):
+        assert storing.store(storing.value(b"v", signer=device(number)), signer=device(number)) == 0
+    assert storing.store(storing.value(b"v", signer=device(9)), signer=device(9)) == ErrorCode.DATA_TOO_LARGE
+    assert len(storing.fetch().values) == 4
+
+
+@pytest.mark.req("storage.kind-once")
+def test_a_kind_twice_in_one_store(storing: Storing) -> None:
+    kind_data = StoreKindData(KIND, 0, (storing.value(b"v"),))
+    (answer,) = storing.ask(Code.STORE_REQ, StoreReq(PLACE, 0, (kind_data, kind_data)), resource(PLACE))
+    assert isinstance(answer.body, ErrorResponse)
+    assert storing.fetch().values == ()
+
+
+@pytest.mark.req("fetch.unknown-kind")
+def test_an_unknown_kind_is_named_in_the_error(storing: Storing) -> None:
+    (answer,) = storing.ask(Code.FETCH_REQ, FetchReq(PLACE, (StoredDataSpecifier(9, 0, b""),)), resource(PLACE))
+    assert answer.body == ErrorResponse(ErrorCode.UNKNOWN_KIND, bytes.fromhex("0400000009"))
+
+
+def test_a_replica_from_nowhere(storing: Storing) -> None:
+    """We are alone in the ring, so nobody else can have been responsible."""
+    body = StoreReq(PLACE, 1, (StoreKindData(KIND, 1, (storing.value(b"v"),)),))
+    (answer,) = storing.ask(Code.STORE_REQ, body, resource(PLACE))
+    assert isinstance(answer.body, ErrorResponse)
+    assert answer.body.error_code == ErrorCode.FORBIDDEN
+
+
+def restarted(storing: Storing, away_ms: int = 0) -> Storing:
+    """A new process of the same node, that takes back what the old one exported."""
+    data = storing.node.export_store(storing.now)
+    again = Storing()
+    again.node.set_wall(again.now, storing.node.wall_ms(storing.now) + away_ms)
+    again.imported = again.node.import_store(again.now, data)  # type: ignore[attr-defined]
+    again.time = storing.time
+    return again
+
+
+def test_a_clean_restart_brings_everything_back(storing: Storing) -> None:
+    storing.store(storing.value(b"1"))
+    storing.store(storing.value(b"2"))
+    again = restarted(storing)
+    assert again.fetch().values == storing.fetch().values
+    assert again.fetch().generation == 2
+    again.store(again.value(b"3"))
+    assert again.generation == 3
+
+
+def test_the_time_between_two_runs_counts_as_lifetime(storing: Storing) -> None:
+    storing.store(storing.value(b"1", lifetime=100))
+    assert restarted(storing, away_ms=40_000).fetch().values[0].lifetime == 60
+    assert restarted(storing, away_ms=100_000).fetch().values == ()
+
+
+def test_a_value_changed_on_disk_is_not_taken_back(storing: Storing) -> None:
+    storing.store(storing.value(b"genuine"))
+    data = storing.node.export_store(storing.now).replace(b"genuine", b"altered")
+    again = Storing()
+    assert again.node.import_store(again.now, data) == 0
+    assert again.node.counters["import_refused"] == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"garbage" * 9, b"\x93\x01\x02\x03"])
+def test_bytes_that_are_no_export(data: bytes) -> None:
+    storing = Storing()
+    with pytest.raises(ConfigError):
+        storing.node.import_store(storing.now, data)
+
+
+def test_an_own_value_never_steps_back_in_time(storing: Storing) -> None:
+    """Our clock may: after a restart with the clock an hour back, the next storage_time is still later (notes 5.18)."""
+    node: Node = storing.node
+    own = ids.resource_id(node.identity.user_name)
+    from xor_fast.core.node import NewValue
+
+    outcomes: list[object] = []
+    node.store(storing.now, own, KIND, [NewValue(OURS, b"1", 100)], lambda now, o: outcomes.append(o))
+    shelf = node.storage.shelf(own, KIND)
+    assert shelf is not None
+    before = shelf.values[OURS].data.storage_time
+    again = restarted(storing, away_ms=-3_600_000)
+    again.node.store(again.now, own, KIND, [NewValue(OURS, b"2", 100)], lambda now, o: outcomes.append(o))
+    shelf = again.node.storage.shelf(own, KIND)
+    assert shelf is not None
+    assert shelf.values[OURS].data.value == DictionaryEntry(OURS, DataValue(True, b"2"))
+    assert shelf.values[OURS].data.storage_time == before + 1
