@@ -1,18 +1,9 @@
-"""The simulation with real certificates and signatures."""
+"""The simulation with real certificates and signatures, as one call."""
 
-from random import Random
-
-from tests.pki import Pki
-from xor_fast.config import Overlay
-from xor_fast.sim.run import KIND, Report, simulate
-from xor_fast.trust.signatures import Identity, Verifier
+from xor_fast.sim.real import real_overlay
+from xor_fast.sim.run import Report, overlay_for, simulate
 
 
 def simulate_real(nodes: int, seed: int) -> Report:
-    pki = Pki(seed, kinds=(KIND,))
-    verifier = pki.verifier()
-
-    def make(overlay: Overlay, random: Random, index: int) -> tuple[Identity, Verifier]:
-        return pki.identity(index, f"user{index}@example.net"), verifier
-
-    return simulate(nodes, seed, overlay=pki.overlay, make_identity=make)
+    overlay, make_identity = real_overlay(overlay_for(nodes), seed)
+    return simulate(nodes, seed, overlay=overlay, make_identity=make_identity)
