@@ -1,0 +1,263 @@
+"""An overlay of real node processes in one folder, and users whose devices are clients in the test's own process."""
+
+import asyncio
+import json
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, Self
+
+from xor_fast.actions import Address
+from xor_fast.cext import ids
+from xor_fast.cli.children import PATIENCE, Child, Event, EventMissing
+from xor_fast.cli.data import DataDirectory
+from xor_fast.cli.enrolment import enroll
+from xor_fast.cli.running import parse_address, passing_client, show_address
+from xor_fast.core.node import NewValue, Stored
+from xor_fast.errors import RequestFailed, StateError
+from xor_fast.net import stats
+from xor_fast.net.peer import Peer
+from xor_fast.usages.xmpp.kind import XMPP_LOCATION, route_to
+from xor_fast.usages.xmpp.lookup import Locations, Lookup
+
+NAME = "overlay.example"
+ASKERS = 3  # clients that look users up, each through another node
+
+
+class Member:
+    """A node process in its data directory; `start` starts it again."""
+
+    def __init__(self, data: Path, command: str, *arguments: str) -> None:
+        self.data = DataDirectory(data)
+        self._command = command
+        self.start(*arguments)
+
+    def __str__(self) -> str:
+        return self.data.path.name
+
+    def start(self, *arguments: str) -> None:
+        self.child = Child(self.data.path.parent, self._command, "--data", str(self.data), *arguments, name=str(self))
+
+    def listening(self) -> Event:
+        """What it says once it listens; from then on its Node-ID and address are known."""
+        said = self.child.until("listening")
+        self.node_id = bytes.fromhex(said["node_id"])
+        self.address: Address = parse_address(said["address"], "")
+        return said
+
+    def kill(self) -> None:
+        """As `kill -9`; it returns before the process is gone."""
+        self.child.signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """As Ctrl-C, and wait for the end in order."""
+        self.child.signal(signal.SIGINT)
+        self.child.until("left")
+        assert self.child.end() == 0
+        assert self.child.errors() == ""
+
+    def status(self) -> dict[str, Any]:
+        return stats.ask(self.data.control)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of RAM it has now."""
+        lines = Path(f"/proc/{self.child.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
+    def complaints(self, word: str) -> list[str]:
+        """The lines of its log with this word, since it was asked last."""
+        found = []
+        try:
+            while True:
+                found.append(self.child.until("log", patience=0)["text"])
+        except EventMissing:
+            return [text for text in found if word in text]
+
+    def complaint(self, word: str) -> str:
+        """The line of its log with this word, once it is there."""
+        end = monotonic() + PATIENCE
+        while monotonic() < end:
+            text: str = self.child.until("log")["text"]
+            if word in text:
+                return text
+        raise AssertionError(f"the log of {self} says nothing of {word!r}")
+
+
+class User:
+    """One device of a user. `version` tells its locations apart: it is stored as their priority."""
+
+    def __init__(self, jid: str, data: DataDirectory, node_id: bytes) -> None:
+        self.jid = jid
+        self.data = data
+        self.node_id = node_id
+        self.resource = ids.resource_id(jid.encode())
+        self.version = -1  # of the location that was acknowledged last
+
+    async def store(self, peer: Peer, answered: Callable[[], None] = lambda: None) -> Stored:
+        """Store a new location; `answered` runs in the instant the answer has come, before anything else can."""
+        version = self.version + 1
+        value = NewValue(self.node_id, route_to([self.node_id], version), 3600)
+
+        def store(now: float, done: Callable[[float, Stored | RequestFailed], None]) -> None:
+            def over(now: float, outcome: Stored | RequestFailed) -> None:
+                answered()
+                done(now, outcome)
+
+            peer.node.store(now, self.resource, XMPP_LOCATION.id, [value], over)
+
+        stored: Stored = await peer.wish(store)
+        self.version = version
+        return stored
+
+    async def store_through(self, member: Member, answered: Callable[[], None] = lambda: None) -> Stored:
+        async with passing_client(self.data, [member.address]) as peer:
+            return await self.store(peer, answered)
+
+    async def is_found(self, peer: Peer) -> bool:
+        """Does a lookup by `peer` give the location that was acknowledged last?"""
+        try:
+            found = await lookup(peer, self.jid)
+        except RequestFailed:
+            return False
+        return [(route.node_id, route.priority) for route in found.routes] == [(self.node_id, self.version)]
+
+
+async def lookup(peer: Peer, jid: str) -> Locations:
+    def start(now: float, done: Callable[[float, Locations | RequestFailed], None]) -> None:
+        Lookup(peer.node, XMPP_LOCATION, jid, done).start(now)
+
+    found: Locations = await peer.wish(start)
+    return found
+
+
+class ProcessOverlay:
+    """`count` nodes; the first is run by quickstart and is the bootstrap node that the document names."""
+
+    def __init__(self, folder: Path, count: int = 1) -> None:
+        self.folder = folder
+        self.first = Member(folder / "first", "quickstart", "--listen", "127.0.0.1:0", "--name", NAME)
+        self.members = [self.first]
+        self.users: list[User] = []
+        try:
+            self.first.listening()
+            self._askers = [self.enroll(f"asker{number}") for number in range(ASKERS)]
+            self.add(count - 1)
+        except BaseException:
+            self.close()
+            raise
+
+    def enroll(self, name: str, jid: str | None = None) -> DataDirectory:
+        data = DataDirectory(self.folder / name)
+        enroll(self.first.data, jid, data)
+        return data
+
+    def add(self, count: int) -> None:
+        """More nodes, all started at once as after a power cut."""
+        new = [Member(self.enroll(f"node{len(self.members) + i}").path, "node") for i in range(count)]
+        self.members += new
+        for member in new:
+            member.listening()
+        for member in new:
+            member.child.until("joined")
+
+    def add_user(self, jid: str) -> User:
+        data = DataDirectory(self.folder / f"user{len(self.users)}")
+        user = User(jid, data, enroll(self.first.data, jid, data).node_id)
+        self.users.append(user)
+        return user
+
+    def restart(self, member: Member) -> None:
+        """Again in the same directory; the way into the ring is a survivor. The first is not told of any."""
+        member.child.kill()
+        node_id = member.node_id
+        if member is self.first:
+            member.start()  # it listens where the document says
+            member.listening()
+        else:
+            member.start("--bootstrap", show_address(self.alive[0].address))
+            member.listening()
+            member.child.until("joined")
+        assert member.node_id == node_id, "the same identity"
+
+    def close(self) -> None:
+        for member in self.members:
+            member.child.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    # --- what should be, from Node-IDs alone ---------------------------------------------------------
+
+    @property
+    def alive(self) -> list[Member]:
+        return [member for member in self.members if member.child.is_running]
+
+    def clockwise(self, user: User) -> list[Member]:
+        """The living from the user's Resource-ID on: the responsible peer (RFC 6940 10.1), then its replicas (10.4)."""
+        start = int.from_bytes(user.resource)
+        return sorted(self.alive, key=lambda member: (int.from_bytes(member.node_id) - start) % (1 << 128))
+
+    def wrong_neighbours(self) -> list[str]:
+        """Empty: the living are one ordered ring, and each knows the next three on both sides."""
+        order = sorted(self.alive, key=lambda member: member.node_id)
+        found = []
+        for position, member in enumerate(order):
+            steps = range(1, min(3, len(order) - 1) + 1)
+            after = [order[(position + step) % len(order)].node_id.hex() for step in steps]
+            before = [order[position - step].node_id.hex() for step in steps]
+            try:
+                ring = member.status()["ring"]
+            except StateError as error:
+                found.append(f"{member}: {error}")
+            else:
+                if (ring["successors"], ring["predecessors"]) != (after, before):
+                    found.append(f"{member}: {ring}; right is {after} and {before}")
+        return found
+
+    def settle(self, patience: float = PATIENCE) -> None:
+        """Wait until it is one ring."""
+        end = monotonic() + patience
+        while wrong := self.wrong_neighbours():
+            assert monotonic() < end, "\n".join(wrong)
+            sleep(0.5)
+
+    # --- looking users up ----------------------------------------------------------------------------
+
+    async def all_found(self, seconds: float) -> float:
+        """Every user is looked up by clients of three living nodes drawn by chance, until each of them has found all.
+
+        Gives how long that took; fails when it takes more than `seconds`.
+        """
+        nodes = random.sample(self.alive, ASKERS)
+        tasks = (self._found_through(node, asker, seconds) for node, asker in zip(nodes, self._askers, strict=True))
+        return max(await asyncio.gather(*tasks))
+
+    async def _found_through(self, node: Member, asker: DataDirectory, seconds: float) -> float:
+        began, missing = monotonic(), self.users
+        try:
+            async with asyncio.timeout(seconds), passing_client(asker, [node.address]) as peer:
+                while missing:
+                    found = await asyncio.gather(*(user.is_found(peer) for user in missing))
+                    missing = [user for user, is_found in zip(missing, found, strict=True) if not is_found]
+                    await asyncio.sleep(0.1 if missing else 0)
+        except TimeoutError:
+            jids = ", ".join(user.jid for user in missing)
+            raise AssertionError(f"not found within {seconds:g} s through {node}: {jids}") from None
+        return monotonic() - began
+
+
+def run_command(folder: Path, *arguments: str) -> dict[str, Any]:
+    """A command to its end, and its one line of JSON."""
+    command = [sys.executable, "-m", "xor_fast", *arguments, "--json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said

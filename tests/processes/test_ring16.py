@@ -1,0 +1,103 @@
+"""A ring of 16 processes under `kill -9`: within 5 s every user is found again, and nothing acknowledged is lost."""
+
+import random
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from time import monotonic
+
+import pytest
+import uvloop
+
+from tests.processes.overlay import Member, ProcessOverlay, User
+
+NODES = 16
+USERS = 12
+FOUND_AGAIN = 5.0  # seconds on loopback, the issue's own bound
+
+
+@pytest.fixture(scope="module")
+def overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessOverlay]:
+    """One ring for all tests here; each leaves it whole. Every user's location is acknowledged."""
+    with ProcessOverlay(tmp_path_factory.mktemp("ring16"), NODES) as overlay:
+        overlay.settle()
+
+        async def register() -> None:
+            for number in range(USERS):
+                user = overlay.add_user(f"user{number}@capulet.lit")
+                stored = await user.store_through(random.choice(overlay.members))
+                holders = [member.node_id for member in overlay.clockwise(user)[:3]]
+                assert [stored.owner, *stored.replicas] == holders
+
+        uvloop.run(register())
+        yield overlay
+
+
+def kill_and_find(overlay: ProcessOverlay, victim: Member) -> None:
+    began = monotonic()
+    victim.kill()
+    victim.child.end()
+    uvloop.run(overlay.all_found(began + FOUND_AGAIN - monotonic()))
+    print(f"{victim} killed: all {USERS} users found again after {monotonic() - began:.2f} s")
+
+
+def whole_again(overlay: ProcessOverlay, *victims: Member) -> None:
+    """The killed come back with their identity, and the ring is as before."""
+    for victim in victims:
+        overlay.restart(victim)
+    overlay.settle()
+    uvloop.run(overlay.all_found(FOUND_AGAIN))
+
+
+def test_sixteen_processes_are_one_ring_in_which_every_node_finds_every_user(overlay: ProcessOverlay) -> None:
+    assert len(overlay.alive) == NODES
+    assert overlay.wrong_neighbours() == []
+    for _ in range(NODES // 3):
+        uvloop.run(overlay.all_found(FOUND_AGAIN))
+    held = sum(member.status()["store"]["values"] for member in overlay.members)
+    assert held == 3 * USERS, "the owner and two replicas"
+
+
+def heir(overlay: ProcessOverlay, user: User) -> Member:
+    return overlay.clockwise(user)[1]
+
+
+def owner(overlay: ProcessOverlay, user: User) -> Member:
+    return overlay.clockwise(user)[0]
+
+
+def no_holder(overlay: ProcessOverlay, user: User) -> Member:
+    return random.choice(overlay.clockwise(user)[3:])
+
+
+@pytest.mark.parametrize("choose", [owner, heir, no_holder])
+@pytest.mark.req("topo.neighbour-lost", "topo.replicate")
+def test_one_is_killed(overlay: ProcessOverlay, choose: Callable[[ProcessOverlay, User], Member]) -> None:
+    victim = choose(overlay, random.choice(overlay.users))
+    kill_and_find(overlay, victim)
+    whole_again(overlay, victim)
+
+
+def test_five_are_killed_one_after_another(overlay: ProcessOverlay) -> None:
+    """No two of them among three neighbours: THREATS.md tells what is lost if all three holders die at once."""
+    order = sorted(overlay.alive, key=lambda member: member.node_id)
+    start = random.randrange(NODES)
+    victims = [order[(start + 3 * step) % NODES] for step in range(5)]
+    random.shuffle(victims)
+    for victim in victims:
+        kill_and_find(overlay, victim)
+    whole_again(overlay, *victims)
+
+
+def test_the_owner_is_killed_in_the_instant_after_its_answer(overlay: ProcessOverlay) -> None:
+    for user in random.sample(overlay.users, 3):
+        victim = owner(overlay, user)
+        through = random.choice([member for member in overlay.alive if member is not victim])
+        began = monotonic()
+
+        async def store(user: User = user, victim: Member = victim, through: Member = through) -> None:
+            await user.store_through(through, answered=victim.kill)
+
+        uvloop.run(store())
+        victim.child.end()
+        uvloop.run(overlay.all_found(began + FOUND_AGAIN - monotonic()))
+        whole_again(overlay, victim)
