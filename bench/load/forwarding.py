@@ -1,6 +1,6 @@
 """Messages a transit peer forwards: our node beside the plain C relay, between the same links (bench/README.md).
 
-    python -m bench.load.forwarding [--seconds 2] [--rounds 9] [--depth 1 --depth 8] [--json FILE]
+    python -m bench.load.forwarding [--seconds 2] [--rounds 9] [--depth 1 --depth 8] [--realtime] [--json FILE]
 
 Each relay runs on the first CPU, the load generator on the last. The relays take turns, round by round, so that a
 slow minute of the machine hits both; the ratio is that of the medians.
@@ -39,6 +39,11 @@ class Run(NamedTuple):
         """CPU time of the relay for one message."""
         return self.relay_cpu_seconds / self.messages * 1e6
 
+    @property
+    def core_share(self) -> float:
+        """How much of its core the relay had. It is always busy: what lacks was spent on something else."""
+        return self.relay_cpu_seconds / self.seconds
+
 
 def compile_programs() -> None:
     """relay.c and loadgen.c, with the compiler in CC; needs OpenSSL's headers."""
@@ -65,7 +70,14 @@ def relays(directory: Path) -> dict[str, list[str]]:
     }
 
 
-def measure(command: Sequence[str], directory: Path, depth: int, seconds: float) -> Run:
+def settle(cpu: int, realtime: bool) -> None:
+    """In a child process: stay on one CPU, and with `realtime` keep everybody else off it (needs root)."""
+    os.sched_setaffinity(0, {cpu})
+    if realtime:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+
+
+def measure(command: Sequence[str], directory: Path, depth: int, seconds: float, realtime: bool = False) -> Run:
     """Start the relay, load it with `depth` messages under way on each source link, stop it."""
     cpus = sorted(os.sched_getaffinity(0))
     with subprocess.Popen(
@@ -73,7 +85,7 @@ def measure(command: Sequence[str], directory: Path, depth: int, seconds: float)
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cpus[:1]),
+        preexec_fn=lambda: settle(cpus[0], realtime),
     ) as relay:
         try:
             assert relay.stdout is not None
@@ -83,7 +95,7 @@ def measure(command: Sequence[str], directory: Path, depth: int, seconds: float)
                 [str(BUILD / "loadgen"), str(directory), *map(str, numbers)],
                 stdout=subprocess.PIPE,
                 check=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, cpus[-1:]),
+                preexec_fn=lambda: settle(cpus[-1], realtime),
             )
         finally:
             relay.kill()
@@ -91,7 +103,9 @@ def measure(command: Sequence[str], directory: Path, depth: int, seconds: float)
     return Run(**{name: figures[name] for name in Run._fields})
 
 
-def compare(depths: Sequence[int], seconds: float, rounds: int) -> dict[int, dict[str, list[Run]]]:
+def compare(
+    depths: Sequence[int], seconds: float, rounds: int, realtime: bool = False
+) -> dict[int, dict[str, list[Run]]]:
     """Every relay at every depth, `rounds` times in turn: {depth: {relay: runs}}."""
     compile_programs()
     runs: dict[int, dict[str, list[Run]]] = {depth: {REFERENCE: [], NODE: []} for depth in depths}
@@ -101,7 +115,7 @@ def compare(depths: Sequence[int], seconds: float, rounds: int) -> dict[int, dic
         for _ in range(rounds):
             for depth in depths:
                 for relay, command in relays(directory).items():
-                    runs[depth][relay].append(measure(command, directory, depth, seconds))
+                    runs[depth][relay].append(measure(command, directory, depth, seconds, realtime))
     return runs
 
 
@@ -111,9 +125,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--depth", type=int, action="append", help="messages under way on each link (1 and 8)")
+    parser.add_argument("--realtime", action="store_true", help="keep other programs off both CPUs (root)")
     parser.add_argument("--json", type=Path, help="raw figures go to this file")
     arguments = parser.parse_args()
-    runs = compare(arguments.depth or [1, 8], arguments.seconds, arguments.rounds)
+    runs = compare(arguments.depth or [1, 8], arguments.seconds, arguments.rounds, arguments.realtime)
     for depth, by_relay in runs.items():
         reference = statistics.median(run.cpu_microseconds for run in by_relay[REFERENCE])
         for name, mine in by_relay.items():
