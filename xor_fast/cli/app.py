@@ -140,8 +140,8 @@ def status(data: AnyData = None, as_json: Json = False) -> int:
 @app.command()
 @reported
 def chat(
-    jid: Annotated[str, typer.Argument(help="Whom to talk to.")],
     data: Data,
+    jid: Annotated[str | None, typer.Argument(help="Whom to talk to; left out: whoever comes.")] = None,
     user: Annotated[
         str | None, typer.Option("--as", metavar="JID", help="Own address, to enrol with --ca on first use.")
     ] = None,

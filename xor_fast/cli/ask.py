@@ -12,6 +12,9 @@ from xor_fast.cli.running import parse_address, passing_client
 from xor_fast.errors import ConfigError
 from xor_fast.messages import Destination, DestinationType
 from xor_fast.net import stats
+from xor_fast.usages.xmpp.contact import XmppUsage
+from xor_fast.usages.xmpp.jid import prepare_bare
+from xor_fast.usages.xmpp.lookup import Locations
 
 DATA = Path("data")
 BOOTSTRAP = DATA / "bootstrap"
@@ -55,6 +58,37 @@ async def _ping(output: Output, node_id: str, data: DataDirectory, bootstrap: li
         hops=pong.hops,
         rtt=pong.rtt,
         time_ms=pong.time_ms,
+    )
+    return Exit.DONE
+
+
+def lookup(jid: str, data: Path | None, bootstrap: list[str], as_json: bool) -> int:
+    address = prepare_bare(jid)
+    return uvloop.run(_lookup(Output(as_json), address, directory(data), _addresses(bootstrap)))
+
+
+async def _lookup(output: Output, jid: str, data: DataDirectory, bootstrap: list[Address]) -> int:
+    output.capture_log()
+    async with passing_client(data, bootstrap) as peer:
+        usage = XmppUsage(peer.node, lambda _now, _stream: None, lambda _now, _ticket: None)
+        locations: Locations = await peer.wish(usage.lookup, jid)
+    for followed in locations.followed:
+        output.say("forward", f"{jid} forwards to {followed}", jid=followed)
+    for location in locations.routes:
+        through = [entry.value.hex() for entry in location.destination_list[:-1]]
+        by = f", through {' '.join(through)}" if through else ""
+        node_id = location.node_id.hex()
+        text = f"{location.jid} at {node_id}{by}, priority {location.priority}"
+        output.say("location", text, jid=location.jid, node_id=node_id, through=through, priority=location.priority)
+    output.say(
+        "found",
+        f"{len(locations.routes)} devices; answered by {locations.owner.hex()} over {locations.hops} forwarders"
+        + (f"; {locations.rejected} values without right to be there" if locations.rejected else ""),
+        jid=jid,
+        owner=locations.owner.hex(),
+        hops=locations.hops,
+        rejected=locations.rejected,
+        skipped=locations.skipped,
     )
     return Exit.DONE
 
