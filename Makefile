@@ -28,7 +28,7 @@ run: build  ## run the first peer of a private overlay, made on first use (DATA,
 	@exec $(BIN)/xor-fast quickstart --data $(DATA) $(if $(LISTEN),--listen $(LISTEN)) $(ARGS)
 
 test: build $(VENV)/with-test  ## run every test (ARGS='tests/core -k join' for some)
-	@tools/packages test
+	@tools/packages test bench
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: build $(VENV)/with-test  ## ruff check, ruff format --check and mypy --strict

@@ -3,7 +3,7 @@
 """
 
 from enum import Enum
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 Address = tuple[str, int]
 """IP address as text, port."""
@@ -62,4 +62,4 @@ class Left(NamedTuple):
     """The node has left the overlay: nothing more will be sent; the driver may close everything."""
 
 
-Action = Union[Dial, Hangup, OpenPort, ClosePort, Notice, Left]
+Action = Dial | Hangup | OpenPort | ClosePort | Notice | Left

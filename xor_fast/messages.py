@@ -5,7 +5,6 @@ Opaque vectors are `bytes`; lists are tuples; a NodeId is `bytes` of the overlay
 """
 
 from enum import IntEnum, IntFlag
-from typing import Union
 
 import msgspec
 
@@ -336,7 +335,7 @@ class DictionaryEntry(Body, frozen=True, gc=False):
     value: DataValue
 
 
-StoredDataValue = Union[DataValue, ArrayEntry, DictionaryEntry, bytes]
+StoredDataValue = DataValue | ArrayEntry | DictionaryEntry | bytes
 """bytes: the Kind is unknown, so the value together with its signature stays as received."""
 
 

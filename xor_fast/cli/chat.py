@@ -3,7 +3,9 @@
 import asyncio
 import sys
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
 import uvloop
@@ -156,7 +158,11 @@ class Conversation:
         if self._streams.get(stream.peer_node_id) is stream:
             del self._streams[stream.peer_node_id]
         self._output.say(
-            "stream-ended", f"{jid} {node_id[:SHOWN_ID]}: {stream.reason}", jid=jid, node_id=node_id, reason=stream.reason
+            "stream-ended",
+            f"{jid} {node_id[:SHOWN_ID]}: {stream.reason}",
+            jid=jid,
+            node_id=node_id,
+            reason=stream.reason,
         )
 
     async def _show(self, stream: Stream, stanza: Element) -> None:
@@ -198,7 +204,7 @@ class Conversation:
     def _devices(self, jid: str) -> list[Stream]:
         return [stream for stream in self._streams.values() if stream.peer_jid == jid]
 
-    def _begin(self, work: "asyncio.Coroutine[None, None, None]") -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
