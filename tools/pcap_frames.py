@@ -13,7 +13,8 @@ from pathlib import Path
 
 from xor_fast.cext import wire
 
-FRAME_TYPES = (128, 129)  # data, ack
+DATA, ACK = 128, 129  # types of a frame
+HEX = set("0123456789abcdef")
 PORT = 6084
 TSHARK = ("tshark", "-d", f"tcp.port=={PORT},tls")  # its own idea of that port is RELOAD without TLS
 
@@ -31,27 +32,32 @@ def connections(capture: str) -> list[int]:
     return sorted({int(number) for number in numbers.split()})
 
 
-def directions(capture: str, stream: int) -> tuple[bytes, bytes]:
-    """The clear bytes of one connection: from the client, from the server."""
-    sides = (bytearray(), bytearray())
-    for line in run(*TSHARK, "-r", capture, "-q", "-z", f"follow,tls,raw,{stream}").splitlines():
-        text = line.strip()
-        if text and set(text) <= set("0123456789abcdef"):
-            sides[line.startswith("\t")].extend(bytes.fromhex(text))
-    return bytes(sides[0]), bytes(sides[1])
+def pieces(capture: str, streams: list[int]) -> Iterator[list[tuple[int, bytes]]]:
+    """For each connection its clear bytes as they came: (0 from the client or 1 from the server, bytes)."""
+    follow = [option for stream in streams for option in ("-z", f"follow,tls,raw,{stream}")]
+    text = run(*TSHARK, "-r", capture, "-q", *follow)
+    for block in text.split("Follow: tls,raw")[1:]:
+        lines = [line for line in block.splitlines() if line.strip() and set(line.strip()) <= HEX]
+        yield [(int(line.startswith("\t")), bytes.fromhex(line)) for line in lines]
 
 
-def frames(clear: bytes) -> list[bytes]:
-    """Whole frames; bytes of a frame that the end of the capture cut off are left out."""
-    return [
-        wire.data_frame(number, rest) if kind == FRAME_TYPES[0] else wire.ack_frame(number, rest)
-        for kind, number, rest in wire.split_frames(clear)[0]
-    ]
+def frames(clear: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """(side, frame), each when its last byte has come; the order matters, for the dissector looks up what an ACK acks.
+
+    Bytes of a frame that the end of the capture cut off are left out.
+    """
+    rest = [b"", b""]
+    for side, data in clear:
+        found, used = wire.split_frames(rest[side] + data)
+        rest[side] = (rest[side] + data)[used:]
+        for kind, number, content in found:
+            yield side, wire.data_frame(number, content) if kind == DATA else wire.ack_frame(number, content)
 
 
-def hexdump(packets: list[bytes]) -> Iterator[str]:
-    """As text2pcap reads it: offset 0 begins a packet."""
-    for packet in packets:
+def hexdump(packets: list[tuple[int, bytes]]) -> Iterator[str]:
+    """As text2pcap reads it with -D: I or O for the direction, and offset 0 begins a packet."""
+    for side, packet in packets:
+        yield "IO"[side] + "\n"
         for at in range(0, len(packet), 16):
             yield f"{at:06x} {packet[at : at + 16].hex(' ')}\n"
 
@@ -60,20 +66,19 @@ def main(capture: str, out: str) -> None:
     written: list[str] = []
     count = 0
     with tempfile.TemporaryDirectory() as scratch:
-        for stream in connections(capture):
-            for side, clear in enumerate(directions(capture, stream)):
-                if clear[:1] not in (b"\x80", b"\x81"):
-                    continue
-                found = frames(clear)
-                text = Path(scratch, f"{stream}-{side}.txt")
-                text.write_text("".join(hexdump(found)))
-                written.append(str(text.with_suffix(".pcap")))
-                run("text2pcap", "-q", "-T", f"{40000 + 2 * stream + side},{PORT}", str(text), written[-1])
-                count += len(found)
+        for number, clear in enumerate(pieces(capture, connections(capture))):
+            if not clear or clear[0][1][0] not in (DATA, ACK):
+                continue
+            found = list(frames(clear))
+            text = Path(scratch, f"{number}.txt")
+            text.write_text("".join(hexdump(found)))
+            written.append(str(text.with_suffix(".pcap")))
+            run("text2pcap", "-q", "-D", "-T", f"{40000 + number},{PORT}", str(text), written[-1])
+            count += len(found)
         if not written:
             raise SystemExit(f"{capture}: no RELOAD frames that can be decrypted")
         run("mergecap", "-a", "-w", out, *written)
-    print(f"{out}: {count} frames of {len(written)} directions of {capture}")
+    print(f"{out}: {count} frames of {len(written)} links of {capture}")
 
 
 if __name__ == "__main__":

@@ -22,10 +22,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Child]]:
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """command(*arguments): one to its end."""
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "xor_fast", *arguments],
-            cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE,
+            cwd=tmp_path, input=input, capture_output=True, text=True, timeout=PATIENCE,
         )  # fmt: skip
 
     return run

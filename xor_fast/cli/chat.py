@@ -3,9 +3,8 @@
 import asyncio
 import sys
 import threading
-from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
 import uvloop
@@ -16,8 +15,9 @@ from xor_fast.cli.output import Exit, Output
 from xor_fast.cli.running import Place, Stop, join, leave, opened, parse_address
 from xor_fast.cli.serve import enroll_on_first_use, place_of
 from xor_fast.errors import ConfigError, RequestFailed, StreamEnded
-from xor_fast.messenger import Messenger, Stream
+from xor_fast.messenger import Messenger, XmppStream
 from xor_fast.usages.xmpp.jid import prepare_bare
+from xor_fast.usages.xmpp.stream import Closed, Failed
 
 CLIENT = "{jabber:client}"
 LOOK_AGAIN = 10.0  # seconds until somebody who is not there is looked for again
@@ -52,12 +52,12 @@ async def _chat(
     stop = Stop()
     async with opened(data, place) as peer:
         messenger = Messenger(peer)
-        talk = Conversation(output, messenger, partner)
         output.say("listening", f"you are {messenger.jid}", jid=messenger.jid, node_id=peer.node.node_id.hex())
         await stop.unless(join(peer, bootstrap, output))
-        if not stop.is_set:
-            await stop.unless(talk.run(stop))
-            await talk.end()
+        talk = Conversation(output, messenger, partner)
+        await stop.unless(talk.run())
+        await messenger.close()
+        await talk.end()
         await leave(peer, data)
         output.say("left", "left the overlay in order")
     return Exit.DONE
@@ -70,144 +70,138 @@ class Conversation:
         self._output = output
         self._messenger = messenger
         self._partner = partner
-        self._streams: dict[bytes, Stream] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._reading: set[asyncio.Task[None]] = set()
         self._sent = 0
 
-    async def run(self, stop: Stop) -> None:
+    async def run(self) -> None:
         """Until the person ends it."""
         stored = await self._messenger.register()
         self._output.say(
             "registered",
-            f"your location is stored: kept by {1 + len(stored.replicas)} nodes",
+            f"your location is stored, kept by {1 + len(stored.replicas)} nodes",
             jid=self._messenger.jid,
             owner=stored.owner.hex(),
             replicas=len(stored.replicas),
             hops=stored.hops,
         )
-        self._begin(self._accept())
-        if self._partner is not None:
-            await self._seek(self._partner)
-            self._begin(self._seek_again(self._partner))
+        async with asyncio.TaskGroup() as others:
+            tasks = [others.create_task(self._accept())]
+            if self._partner is not None:
+                tasks.append(others.create_task(self._seek_until_there(self._partner)))
+            await self._read_typed()
+            for task in tasks:
+                task.cancel()
+
+    async def end(self) -> None:
+        """Wait until what came over the closed streams is shown."""
+        await asyncio.gather(*self._reading)
+
+    async def _read_typed(self) -> None:
         lines = _typed_lines()
-        self._output.say("ready", "type; an empty line does nothing, /quit or Ctrl-D ends")
+        self._output.say("ready", "type a line to send it; /quit or Ctrl-D ends")
         while (line := await lines.get()) not in (None, "/quit"):
             if line:
                 await self._say(line)
-        stop.set()
-
-    async def end(self) -> None:
-        """Close the streams and remove the location (XEP-0415; notes 8.20)."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*(stream.close() for stream in self._streams.values()))
-        try:
-            await self._messenger.unregister()
-        except RequestFailed as error:
-            self._output.say("warning", f"your location stays until it expires: {error}", text=str(error))
-        else:
-            self._output.say("unregistered", "your location is removed")
 
     # --- finding the other side ----------------------------------------------------------------------
 
-    async def _seek(self, jid: str) -> None:
-        """Streams with all devices of `jid` that can be reached now."""
-        try:
-            found = await self._messenger.contact(jid)
-        except RequestFailed as error:
-            self._output.say("not-reached", f"{jid} is not there yet ({error.text})", jid=jid, text=str(error))
-            return
-        node_ids = [route.node_id.hex() for route in found.locations.routes]
-        self._output.say(
-            "locations",
-            f"{jid} has {len(node_ids)} devices, found over {found.locations.hops} forwarders",
-            jid=jid,
-            node_ids=node_ids,
-            hops=found.locations.hops,
-        )
-        for location, failure in found.failures:
-            node_id = location.node_id.hex()
-            self._output.say("not-reached", f"device {node_id[:SHOWN_ID]}: {failure}", jid=jid, node_id=node_id)
-
-    async def _seek_again(self, jid: str) -> None:
-        while True:
+    async def _seek_until_there(self, jid: str) -> None:
+        while not await self._seek(jid) and not self._devices(jid):
             await asyncio.sleep(LOOK_AGAIN)
-            if not self._devices(jid):
-                await self._seek(jid)
+
+    async def _seek(self, jid: str) -> bool:
+        """Open streams with all devices of `jid` that can be reached now; whether there is one."""
+        try:
+            found = await self._messenger.lookup(jid)
+            node_ids = [route.node_id for route in found.routes]
+            self._output.say(
+                "locations",
+                f"{jid} has {len(node_ids)} devices, found over {found.hops} forwarders",
+                jid=jid,
+                node_ids=[node_id.hex() for node_id in node_ids],
+                hops=found.hops,
+            )
+            reached = {stream.peer_node_id for stream in await self._messenger.contact(jid)}
+        except RequestFailed as error:
+            self._output.say("not-reached", f"{jid} is not there yet: {error.text}", jid=jid, text=str(error))
+            return False
+        for node_id in node_ids:
+            if node_id not in reached:
+                text = f"its device {node_id.hex()[:SHOWN_ID]} does not answer"
+                self._output.say("not-reached", text, jid=jid, node_id=node_id.hex())
+        return True
 
     # --- streams -------------------------------------------------------------------------------------
 
     async def _accept(self) -> None:
         async for stream in self._messenger.streams():
-            self._begin(self._read(stream))
+            task = asyncio.ensure_future(self._read(stream))
+            self._reading.add(task)
+            task.add_done_callback(self._reading.discard)
 
-    async def _read(self, stream: Stream) -> None:
+    async def _read(self, stream: XmppStream) -> None:
         """Show what comes until the stream ends."""
         jid, node_id = stream.peer_jid, stream.peer_node_id.hex()
-        self._streams[stream.peer_node_id] = stream
         self._partner = self._partner or jid
+        who = f"{jid} {node_id[:SHOWN_ID]}"
         self._output.say(
             "stream-started",
-            f"connected with {jid} {node_id[:SHOWN_ID]}, certificate checked",
+            f"connected with {who}, certificate checked",
             jid=jid,
             node_id=node_id,
             initiator=stream.initiator,
         )
         async for stanza in stream:
             await self._show(stream, stanza)
-        if self._streams.get(stream.peer_node_id) is stream:
-            del self._streams[stream.peer_node_id]
-        self._output.say(
-            "stream-ended",
-            f"{jid} {node_id[:SHOWN_ID]}: {stream.reason}",
-            jid=jid,
-            node_id=node_id,
-            reason=stream.reason,
-        )
+        reason = _why_ended(stream)
+        self._output.say("stream-ended", f"{who}: {reason}", jid=jid, node_id=node_id, reason=reason)
 
-    async def _show(self, stream: Stream, stanza: Element) -> None:
+    async def _show(self, stream: XmppStream, stanza: Element) -> None:
         jid, node_id = stream.peer_jid, stream.peer_node_id.hex()
         body = stanza.findtext(f"{CLIENT}body")
         if stanza.tag == f"{CLIENT}message" and body is not None:
+            # A body is whatever its sender likes: control characters could write all over the terminal.
             shown = "".join(character if character.isprintable() else " " for character in body)
             self._output.say("message", f"{jid} {node_id[:SHOWN_ID]}> {shown}", jid=jid, node_id=node_id, body=body)
         elif stanza.tag == f"{CLIENT}iq" and stanza.get("type") in ("get", "set"):
-            await stream.send(_unavailable(stanza))  # RFC 6120 8.2.3: a request is always answered
+            with suppress(StreamEnded):
+                await stream.send(_unavailable(stanza))  # RFC 6120 8.2.3: a request is always answered
         else:
             self._output.say("stanza", None, jid=jid, node_id=node_id, tag=stanza.tag.removeprefix(CLIENT))
 
     async def _say(self, text: str) -> None:
         """To all devices of the other side."""
-        if self._partner is None:
-            self._output.say("not-sent", "nobody is connected yet", body=text)
+        jid = self._partner
+        if jid is None:
+            self._output.say("not-sent", "not sent: nobody is connected yet", body=text)
             return
-        if not self._devices(self._partner):
-            await self._seek(self._partner)
-        reached = []
-        for stream in self._devices(self._partner):
-            try:
-                await stream.send(self._message(text))
-            except StreamEnded:
-                continue
-            reached.append(stream.peer_node_id.hex())
+        if not self._devices(jid):
+            await self._seek(jid)
+        reached = await self._messenger.send(jid, self._message(jid, text))
         if reached:
-            self._output.say("sent", None, jid=self._partner, node_ids=reached, body=text)
+            node_ids = [stream.peer_node_id.hex() for stream in reached]
+            self._output.say("sent", None, jid=jid, node_ids=node_ids, body=text)
         else:
-            self._output.say("not-sent", f"not sent: {self._partner} cannot be reached", jid=self._partner, body=text)
+            self._output.say("not-sent", f"not sent: {jid} cannot be reached", jid=jid, body=text)
 
-    def _message(self, text: str) -> Element:
+    def _message(self, jid: str, text: str) -> Element:
         self._sent += 1
-        message = Element(f"{CLIENT}message", to=self._partner or "", type="chat", id=f"m{self._sent}")
+        message = Element(f"{CLIENT}message", to=jid, type="chat", id=f"m{self._sent}")
         SubElement(message, f"{CLIENT}body").text = text
         return message
 
-    def _devices(self, jid: str) -> list[Stream]:
-        return [stream for stream in self._streams.values() if stream.peer_jid == jid]
+    def _devices(self, jid: str) -> list[XmppStream]:
+        return [stream for stream in self._messenger.connected if stream.peer_jid == jid]
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def _why_ended(stream: XmppStream) -> str:
+    match stream.end:
+        case Closed():
+            return "stream closed by both sides"
+        case Failed(condition, text, is_ours):
+            return f"stream error {condition}, found by {'us' if is_ours else 'the other side'}: {text}"
+        case _:
+            return f"connection lost: {stream.reason}"
 
 
 def _unavailable(request: Element) -> Element:

@@ -133,10 +133,9 @@ def _play(stage: Stage, count: int) -> None:
 
     with stage.step("Registration: each device stores its location under the address of its user"):
         devices = {name: stage.begin(name, "chat", "--data", f"data/{name}") for name in ("phone", "laptop")}
-        for name, device in devices.items():
-            _show_registration(stage, name, device)
+        device_ids = {_show_registration(stage, name, device): name for name, device in devices.items()}
 
-    _talk(stage, devices)
+    _talk(stage, devices, device_ids)
 
     with stage.step("Everybody leaves in order: data handed on, Leave sent"):
         for child in reversed(list(stage.children)):
@@ -175,35 +174,34 @@ def _impostor(stage: Stage, address: str, nodes: list[Child]) -> None:
     require(not impostor.has("joined"), "the impostor was let in")
 
 
-def _show_registration(stage: Stage, name: str, device: Child) -> None:
+def _show_registration(stage: Stage, name: str, device: Child) -> str:
+    """Gives its Node-ID."""
     joined = device.until("joined")
     stored = device.until("registered")
     stage.show(
         f"{name} {joined['node_id'][:8]}: acknowledged by {stored['owner'][:8]} and kept by "
         f"{stored['replicas']} more, over {stored['hops']} forwarders"
     )
+    return str(joined["node_id"])
 
 
-def _talk(stage: Stage, devices: dict[str, Child]) -> None:
+def _talk(stage: Stage, devices: dict[str, Child], device_ids: dict[str, str]) -> None:
     with stage.step(f"{JULIET} looks up {ROMEO}"):
         juliet = stage.begin("juliet", "chat", ROMEO, "--data", "data/juliet")
-        _show_registration(stage, "juliet", juliet)
+        juliet_id = _show_registration(stage, "juliet", juliet)
         found = juliet.until("locations")
         stage.show(f"{len(found['node_ids'])} devices, answered over {found['hops']} forwarders")
         for node_id in found["node_ids"]:
             stage.show(f"{node_id}: signature and right to store checked by Juliet herself")
-        require(len(found["node_ids"]) == 2, "both of Romeo's devices should have been found")
+        require(set(found["node_ids"]) == set(device_ids), "found should be Romeo's two devices, and nobody else")
 
     with stage.step("AppAttach to both, certificates checked, streams started"):
-        names: dict[str, str] = {}
-        for node_id in found["node_ids"]:
-            started = juliet.until("stream-started", node_id=node_id)
-            require(started["jid"] == ROMEO, f"the certificate says {started['jid']}")
-            stage.show(f"{node_id[:8]}: AppAttach answered, certificate has this Node-ID and {started['jid']}")
+        for node_id, name in device_ids.items():
+            juliet.until("stream-started", node_id=node_id, jid=ROMEO, initiator=True)
+            stage.show(f"Juliet to {name}: certificate has Node-ID {node_id[:8]} and {ROMEO}; stream open")
         for name, device in devices.items():
-            started = device.until("stream-started", jid=JULIET)
-            names[name] = started["node_id"]
-            stage.show(f"{name}: stream from {started['jid']} at {started['node_id'][:8]}, certificate checked too")
+            device.until("stream-started", node_id=juliet_id, jid=JULIET, initiator=False)
+            stage.show(f"{name} with Juliet: certificate has Node-ID {juliet_id[:8]} and {JULIET}; stream open")
 
     with stage.step("A message to Romeo reaches both of his devices"):
         text = "O Romeo, Romeo! wherefore art thou Romeo?"
@@ -224,7 +222,6 @@ def _talk(stage: Stage, devices: dict[str, Child]) -> None:
         for name, device in devices.items():
             ended = device.until("stream-ended", jid=JULIET)
             stage.show(f"{name}: {ended['reason']}")
-        juliet.until("unregistered")
         juliet.until("left")
         require(juliet.end() == Exit.DONE, f"juliet ended with an error: {juliet.errors()}")
         stage.children.remove(juliet)
