@@ -1,4 +1,4 @@
-"""One link: its outbox, its two sequence spaces, the ACKs it owes and the round trips it measures (RFC 6940 6.6.2, 6.6.5).
+"""One link: its outbox, both sequence spaces, the ACKs it owes and the round trips it measures (RFC 6940 6.6.2, 6.6.5).
 
 Plain C functions over one struct, compiled into `switch`. Frames are never sent again on TLS; ACKs only measure.
 """

@@ -113,7 +113,7 @@ cdef class Ring:
         return <size_t>(base - self.entries)
 
     cdef bint is_own_range(self, const Id* target) noexcept nogil:
-        """10.1: predecessor < target <= self. Alone, the predecessor is ourselves, and (self, self] is the whole ring."""
+        """10.1: predecessor < target <= self. Alone, we are the predecessor, and (self, self] is the whole ring."""
         cdef size_t predecessor = (self.own if self.own else self.count) - 1
         return self.joined and within(&self.entries[predecessor], target, &self.entries[self.own])
 

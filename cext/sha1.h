@@ -1,4 +1,4 @@
-/* SHA-1 (FIPS 180-4) of a whole input in one call. For names only: nothing secret hangs on this hash (RFC 6940 10.2). */
+/* SHA-1 (FIPS 180-4) of a whole input in one call. For names only: nothing secret hangs on it (RFC 6940 10.2). */
 #ifndef XOR_FAST_SHA1_H
 #define XOR_FAST_SHA1_H
 

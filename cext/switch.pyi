@@ -40,10 +40,12 @@ class Received(NamedTuple):
 class Switch:
     ring: Ring
     node_id: bytes
-    overlay: int
-    initial_ttl: int
-    max_message_size: int
-
+    @property
+    def overlay(self) -> int: ...
+    @property
+    def initial_ttl(self) -> int: ...
+    @property
+    def max_message_size(self) -> int: ...
     def __init__(
         self,
         ring: Ring,
@@ -54,7 +56,7 @@ class Switch:
         first_generation: int = 0,
     ) -> None:
         """overlay: the header field (`ids.overlay_hash`); first_generation: random, 0 to 7, where the slots' generation
-        counters start (6.3.2.2). The other two may be set again when the configuration changes."""
+        counters start (6.3.2.2)."""
     def open_link(self, now: float, node_id: bytes) -> int:
         """A connection whose certificate proved node_id. -1 when the table or the node's share of it is full.
         The newest link of a Node-ID is the one that is written to. Slots are handed out in rotation (6.3.2.2)."""

@@ -4,16 +4,50 @@ from typing import NamedTuple
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy, memmove
-from xor_fast.cext.ids cimport equal, id_bytes, load_id, load_u16, load_u24, load_u32, read_id
+from libc.string cimport memcpy, memmove
+from xor_fast.cext.ids cimport equal, id_bytes, load_id, load_u24, load_u32, read_id
 from xor_fast.cext.link cimport is_silent, note_acked, note_received, open_frame, put_ack, release_link
+from xor_fast.cext.passage cimport (
+    ACKED,
+    BYTES_IN,
+    BYTES_OUT,
+    DELIVER,
+    DELIVERED,
+    DROP,
+    DROP_ACK,
+    DROP_BAD_LIST,
+    DROP_DESTINATION_TYPE,
+    DROP_FOREIGN_NODE,
+    DROP_FORWARD_CRITICAL,
+    DROP_FRAME_SIZE,
+    DROP_FRAME_TYPE,
+    DROP_INBOX_FULL,
+    DROP_LINK_FULL,
+    DROP_LONG_LIST,
+    DROP_NO_DESTINATION,
+    DROP_NO_MEMORY,
+    DROP_NO_ROUTE,
+    DROP_OPAQUE_ID,
+    DROP_OUTBOX_FULL,
+    DROP_RESOURCE_PLACE,
+    DROP_STALE_LINK,
+    DROP_TOO_LARGE,
+    DROP_TTL_ZERO,
+    FORWARD,
+    FORWARDED,
+    ORIGINATED,
+    RECEIVED,
+    TOO_LARGE,
+    TTL_EXCEEDED,
+    check,
+    verdict_of,
+)
 from xor_fast.cext.wire cimport (
     ACK_FRAME,
     ACK_SIZE,
     DATA_FRAME,
     DATA_HEADER_SIZE,
     FIXED_SIZE,
-    FRAGMENT_BIT,
     FRAGMENT_OFFSET,
     NODE,
     OPAQUE_ID,
@@ -26,11 +60,8 @@ from xor_fast.cext.wire cimport (
     forwarded_size,
     read_destination,
     read_header,
-    read_u8,
-    read_u16,
     reader,
     release,
-    take,
     write_forwarded,
 )
 
@@ -39,43 +70,14 @@ from xor_fast.errors import WireError
 
 SELF = -2
 
-NAMES = (
-    "received",
-    "acked",
-    "delivered",
-    "forwarded",
-    "originated",
-    "bytes_in",
-    "bytes_out",
-    "drop_stale_link",
-    "drop_frame_type",
-    "drop_frame_size",
-    "drop_token",
-    "drop_header",
-    "drop_length",
-    "drop_overlay",
-    "drop_version",
-    "drop_fragment_bit",
-    "drop_ttl_too_large",
-    "drop_too_large",
-    "drop_bad_list",
-    "drop_long_list",
-    "drop_resource_place",
-    "drop_no_destination",
-    "drop_duplicate_destination",
-    "drop_bad_option",
-    "drop_opaque_id",
-    "drop_destination_type",
-    "drop_foreign_node",
-    "drop_no_route",
-    "drop_ttl_zero",
-    "drop_forward_critical",
-    "drop_link_full",
-    "drop_outbox_full",
-    "drop_inbox_full",
-    "drop_ack",
-    "drop_no_memory",
-)
+cdef tuple NAMES = tuple("""
+    received acked delivered forwarded originated bytes_in bytes_out drop_stale_link drop_frame_type
+    drop_frame_size drop_token drop_header drop_length drop_overlay drop_version drop_fragment_bit
+    drop_ttl_too_large drop_too_large drop_bad_list drop_long_list drop_resource_place drop_no_destination
+    drop_duplicate_destination drop_bad_option drop_opaque_id drop_destination_type drop_foreign_node
+    drop_no_route drop_ttl_zero drop_forward_critical drop_link_full drop_outbox_full drop_inbox_full drop_ack
+    drop_no_memory
+""".split())
 assert len(NAMES) == COUNTS
 
 # The bounds as C values, read once.
@@ -92,18 +94,6 @@ cdef double RTO_CEILING = limits.RTO_CEILING
 cdef enum:
     SLOT_BITS = 12              # of a link number; the generation stands above (RFC 6940 6.3.2.2)
     OWN_MESSAGE = -2            # SELF
-    VERSION = 0x0A
-    FORWARD_CRITICAL = 0x01
-    LAST_ANSWER = 0xFFFF        # the message code of Error: odd, and an answer all the same
-
-cdef enum:
-    DELIVER = 0
-    FORWARD = 1
-    DROP = 2
-    TTL_EXCEEDED = 3
-    UNSUPPORTED_OPTION = 4
-    INCOMPATIBLE = 5
-    TOO_LARGE = 6
 
 cdef struct Kept:
     int link
@@ -143,9 +133,11 @@ cdef class Switch:
         self.node_id = ring.node_id
         self.id_length = read_id(ring.node_id, &self.own)
         read_id(b"\xff" * len(ring.node_id), &self.wildcard)
-        self.overlay = overlay
-        self.initial_ttl = initial_ttl
-        self.max_message_size = max_message_size
+        self.rules.overlay = overlay
+        self.rules.initial_ttl = initial_ttl
+        self.rules.max_message_size = max_message_size
+        self.rules.id_length = self.id_length
+        self.rules.max_destinations = MAX_DESTINATIONS
         self.slots = <Link**>calloc(<size_t>MAX_LINKS, sizeof(Link*))
         self.generations = <uint8_t*>malloc(<size_t>MAX_LINKS)
         self.live = <int*>malloc(<size_t>MAX_LINKS * sizeof(int))
@@ -166,6 +158,18 @@ cdef class Switch:
         free(self.dirty_slots)
         free(self.index)
         release(&self.inbox)
+
+    @property
+    def overlay(self):
+        return self.rules.overlay
+
+    @property
+    def initial_ttl(self):
+        return self.rules.initial_ttl
+
+    @property
+    def max_message_size(self):
+        return self.rules.max_message_size
 
     # --- links --------------------------------------------------------------------------------------
 
@@ -263,10 +267,10 @@ cdef class Switch:
         cdef Passage p
         cdef Outcome outcome
         self.read_own(message, &p)
-        if p.header.ttl > self.initial_ttl:
+        if p.header.ttl > self.rules.initial_ttl:
             # "MUST NOT exceed 100 unless defined otherwise by the overlay configuration" (6.3.2).
             return VERDICTS[TTL_EXCEEDED]
-        if p.size > self.max_message_size:
+        if p.size > self.rules.max_message_size:
             return VERDICTS[TOO_LARGE]
         if link >= 0:
             p.target = self.link_at(link)
@@ -447,7 +451,7 @@ cdef class Switch:
         if known < DATA_HEADER_SIZE:
             return DATA_HEADER_SIZE
         size = load_u24(frame + 5)
-        if size > self.max_message_size + MAX_HEADER_GROWTH:
+        if size > self.rules.max_message_size + MAX_HEADER_GROWTH:
             self.counts[DROP_FRAME_SIZE] += 1
             return 0
         return DATA_HEADER_SIZE + size
@@ -476,7 +480,7 @@ cdef class Switch:
         p.message = message
         p.size = size
         p.is_request = False
-        cdef Outcome outcome = self.check(&p)
+        cdef Outcome outcome = check(&p, &self.rules)
         if outcome == FORWARDED:
             outcome = self.route(&p)
         if outcome == FORWARDED:
@@ -486,93 +490,6 @@ cdef class Switch:
             if not self.keep(source.number, verdict, message, size):
                 outcome = DROP_INBOX_FULL
         self.counts[outcome] += 1
-
-    cdef Outcome check(self, Passage* p) noexcept nogil:
-        """FORWARDED when nothing is wrong with the header, else what is."""
-        cdef Outcome outcome = self.check_header(p)
-        cdef size_t count
-        cdef const uint8_t* lists = p.message + FIXED_SIZE
-        if outcome == FORWARDED:
-            outcome = self.check_list(lists, p.header.via_size, True, False, &p.via_count)
-        if outcome == FORWARDED:
-            # A loop made of repeated entries is refused (13.6.5); the way back of an answer may pass a node twice
-            # (notes 2.15).
-            outcome = self.check_list(
-                lists + p.header.via_size, p.header.destination_size, False, p.is_request, &count
-            )
-            if outcome == FORWARDED and count == 0:
-                outcome = DROP_NO_DESTINATION
-        if outcome == FORWARDED:
-            outcome = self.check_options(p)
-        return outcome
-
-    cdef Outcome check_header(self, Passage* p) noexcept nogil:
-        """The rules of 6.3.2 in its order; token and lengths first, as nothing else can be believed without them."""
-        cdef Header* h = &p.header
-        cdef Reader r = reader(p.message, p.size, 0)
-        cdef uint16_t code
-        if p.size >= 4 and load_u32(p.message) != <uint32_t>RELO_TOKEN:
-            return DROP_TOKEN
-        if not read_header(&r, h):
-            return DROP_HEADER
-        if h.length != p.size:
-            return DROP_LENGTH
-        # Only the first fragment shows the message code.
-        if h.fragment & FRAGMENT_OFFSET == 0:
-            if not read_u16(&r, &code):
-                return DROP_HEADER
-            p.is_request = code & 1 and code != LAST_ANSWER
-        if h.overlay != self.overlay:
-            return DROP_OVERLAY
-        if h.version != VERSION:
-            return DROP_VERSION
-        if not h.fragment & <uint32_t>FRAGMENT_BIT:
-            return DROP_FRAGMENT_BIT
-        if h.ttl > self.initial_ttl:
-            return DROP_TTL_TOO_LARGE
-        if p.size > self.max_message_size:
-            return DROP_TOO_LARGE
-        return FORWARDED
-
-    cdef Outcome check_list(
-        self, const uint8_t* entries, size_t size, bint is_via, bint is_unique, size_t* count
-    ) noexcept nogil:
-        cdef Reader r = reader(entries, size, 0), earlier
-        cdef Destination entry, other
-        count[0] = 0
-        while r.left > 0:
-            if count[0] == MAX_DESTINATIONS:
-                return DROP_LONG_LIST
-            if not read_destination(&r, &entry) or (entry.type == NODE and entry.size != self.id_length):
-                return DROP_BAD_LIST
-            # "It is meaningless to try to route through a resource" (6.3.2.2).
-            if entry.type == RESOURCE and (is_via or r.left > 0):
-                return DROP_RESOURCE_PLACE
-            if is_unique and count[0] > 0:
-                earlier = reader(entries, <size_t>(entry.encoded - entries), 0)
-                while read_destination(&earlier, &other):
-                    if (
-                        other.encoded_size == entry.encoded_size
-                        and memcmp(other.encoded, entry.encoded, entry.encoded_size) == 0
-                    ):
-                        return DROP_DUPLICATE_DESTINATION
-            count[0] += 1
-        return FORWARDED
-
-    cdef Outcome check_options(self, Passage* p) noexcept nogil:
-        """We know no option (6.3.2.3)."""
-        cdef size_t start = p.header.size - p.header.options_size
-        cdef Reader r = reader(p.message + start, p.header.options_size, start)
-        cdef uint8_t type, flags
-        cdef uint16_t size
-        cdef const uint8_t* option
-        p.is_critical = False
-        while r.left > 0:
-            if not (read_u8(&r, &type) and read_u8(&r, &flags) and read_u16(&r, &size) and take(&r, size, &option)):
-                return DROP_BAD_OPTION
-            if flags & FORWARD_CRITICAL:
-                p.is_critical = True
-        return FORWARDED
 
     cdef Outcome route(self, Passage* p) noexcept nogil:
         """Where the first Destination leads (6.1.1 to 6.1.3): DELIVERED, FORWARDED with its target, or a drop."""
@@ -638,7 +555,7 @@ cdef class Switch:
         cdef size_t size = forwarded_size(p.size, via, self.id_length, p.stripped)
         cdef uint8_t* out
         # What the next hop would refuse, and close our link for (6.6), is refused here.
-        if size > self.max_message_size:
+        if size > self.rules.max_message_size:
             return DROP_TOO_LARGE
         if target.is_full:
             return DROP_LINK_FULL
@@ -686,21 +603,6 @@ cdef class Switch:
         p.target = NULL
         p.stripped = 0
         return 0
-
-
-cdef int verdict_of(Outcome outcome) noexcept nogil:
-    """Which refusals the RFC wants answered (6.1, 6.3.2, 6.3.2.3, 6.6)."""
-    if outcome == DELIVERED:
-        return DELIVER
-    if outcome == FORWARDED:
-        return FORWARD
-    if outcome == DROP_TTL_ZERO or outcome == DROP_TTL_TOO_LARGE:
-        return TTL_EXCEEDED
-    if outcome == DROP_FORWARD_CRITICAL:
-        return UNSUPPORTED_OPTION
-    if outcome == DROP_OVERLAY or outcome == DROP_VERSION:
-        return INCOMPATIBLE
-    return TOO_LARGE if outcome == DROP_TOO_LARGE else DROP
 
 
 cdef size_t bucket(const Id* node_id) noexcept nogil:
