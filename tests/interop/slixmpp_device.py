@@ -91,6 +91,7 @@ async def main(port: int, seed: int, index: int, own: str, role: str, other: str
         client = await streams.get()
         await client.over.wait()
         say("over", str(client.disconnect_reason))
+        await peer.leave()
 
 
 if __name__ == "__main__":

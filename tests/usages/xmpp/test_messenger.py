@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element, tostring
 import pytest
 
 from tests.usages.xmpp.overlay import LoopbackOverlay, run
+from xor_fast import limits
 from xor_fast.cext import ids
 from xor_fast.core.node import NewValue
 from xor_fast.errors import ErrorCode, OwnerError, RequestFailed, StreamEnded
@@ -13,6 +14,7 @@ from xor_fast.messages import Destination, DestinationType
 from xor_fast.messenger import Messenger, XmppStream
 from xor_fast.net.peer import Peer
 from xor_fast.usages.xmpp.kind import route_to
+from xor_fast.usages.xmpp.stream import Event, StreamSession
 
 pytestmark = pytest.mark.part("process")
 ROMEO, JULIET, NURSE = "romeo@montague.lit", "juliet@capulet.lit", "nurse@capulet.lit"
@@ -195,6 +197,32 @@ def test_two_devices_that_contact_each_other_at_once_end_with_one_stream() -> No
             assert larger.connected[0].initiator
             await one.send(message("one"))
             assert (await first(other)).findtext(BODY) == "one"
+
+    run(story())
+
+
+@pytest.mark.req("xor.keepalive")
+def test_an_idle_stream_shows_white_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert limits.STREAM_IDLE_SPACE <= 25
+    monkeypatch.setattr(limits, "STREAM_IDLE_SPACE", 0.05)
+    heard: list[bytes] = []
+    receive = StreamSession.receive
+
+    def hearing(session: StreamSession, data: bytes) -> list[Event]:
+        heard.append(bytes(data))
+        return receive(session, data)
+
+    async def story() -> None:
+        async with LoopbackOverlay(1) as overlay:
+            romeo, juliet = await overlay.device(10, ROMEO), await overlay.device(11, JULIET)
+            (stream,) = await romeo.contact(JULIET)
+            monkeypatch.setattr(StreamSession, "receive", hearing)
+            async with asyncio.timeout(10):
+                while len(heard) < 6:
+                    await asyncio.sleep(0.01)
+            assert set(heard) == {b" "}
+            await stream.send(message("still here"))
+            assert (await first(await accepted(juliet))).findtext(BODY) == "still here"
 
     run(story())
 
