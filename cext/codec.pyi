@@ -1,6 +1,8 @@
 """RELOAD messages and structures <-> the structs of `xor_fast.messages` (RFC 6940 6.3 to 7.4, 10.7 to 10.9).
 
 For every valid input encode(decode(x)) == x. What is not valid raises WireError with offset, structure and rule.
+Encoding raises WireError for what decoding would refuse or would not give back (an integer too large for its field, a
+field that its type does not have), TypeError for what is no structure.
 Loads no event loop, no TLS, no XML and no cryptography.
 """
 
@@ -8,7 +10,14 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from xor_fast.messages import (
-    Body, DataModel, ForwardingHeader, Message, MessageExtension, SecurityBlock, SignerIdentity, StoredDataValue,
+    Body,
+    DataModel,
+    ForwardingHeader,
+    Message,
+    MessageExtension,
+    SecurityBlock,
+    SignerIdentity,
+    StoredDataValue,
 )
 
 T = TypeVar("T", bound=Body)
@@ -18,20 +27,22 @@ def decode_message(data: bytes, node_id_length: int = 16, kinds: Mapping[int, Da
     A fragment (offset above 0 or not the last) raises WireError: join it first."""
 
 def encode_message(message: Message) -> bytes: ...
-
 def decode_body(
-    code: int, data: bytes, node_id_length: int = 16, kinds: Mapping[int, DataModel] | None = None,
+    code: int,
+    data: bytes,
+    node_id_length: int = 16,
+    kinds: Mapping[int, DataModel] | None = None,
 ) -> Body | bytes: ...
-
 def encode_body(code: int, body: Body | bytes) -> bytes: ...
-
 def decode_struct(
-    cls: type[T], data: bytes, node_id_length: int = 16, kinds: Mapping[int, DataModel] | None = None,
+    cls: type[T],
+    data: bytes,
+    node_id_length: int = 16,
+    kinds: Mapping[int, DataModel] | None = None,
 ) -> T:
-    """One structure that fills `data` exactly."""
+    """One structure that fills `data` exactly. StoredData alone names no Kind, so its value stays bytes."""
 
 def encode_struct(value: Body) -> bytes: ...
-
 def signature_input(data: bytes) -> bytes:
     """What the signature of a message covers, cut from its own bytes (6.3.4):
     overlay || transaction_id || MessageContents || SignerIdentity."""
@@ -43,7 +54,11 @@ def assemble(header: ForwardingHeader, contents: bytes, security: SecurityBlock)
     """A whole message from already encoded contents; the length field is set here."""
 
 def value_signature_input(
-    resource_id: bytes, kind: int, storage_time: int, value: StoredDataValue, identity: SignerIdentity,
+    resource_id: bytes,
+    kind: int,
+    storage_time: int,
+    value: StoredDataValue,
+    identity: SignerIdentity,
 ) -> bytes:
     """What the signature of a stored value covers (7.1): resource_id with its length byte || kind u32 ||
     storage_time u64 || StoredDataValue (an array index as zero) || SignerIdentity (notes 3.2, 3.3)."""

@@ -13,7 +13,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from xor_fast.cext.ids cimport store_u16, store_u32
+from xor_fast.cext.ids cimport store_u16, store_u32, store_u64
 from xor_fast.cext.wire cimport (
     FIXED_SIZE,
     FRAGMENT_BIT,

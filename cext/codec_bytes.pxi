@@ -123,13 +123,19 @@ cdef inline uint8_t* room(_Writer w, size_t count) except NULL:
 
 
 cdef inline void big_endian(uint8_t* p, uint64_t n, int width) noexcept:
-    cdef int i
-    for i in range(width):
-        p[i] = <uint8_t>(n >> (8 * (width - 1 - i)))
+    """The most significant byte first (6.3)."""
+    if width == 1:
+        p[0] = <uint8_t>n
+    elif width == 2:
+        store_u16(p, <uint16_t>n)
+    elif width == 4:
+        store_u32(p, <uint32_t>n)
+    else:
+        store_u64(p, n)
 
 
 cdef inline int put(_Writer w, object value, int width, str structure) except -1:
-    """An unsigned integer, most significant byte first (6.3)."""
+    """An unsigned integer of 1, 2, 4 or 8 bytes."""
     cdef uint64_t n = PyLong_AsUnsignedLongLong(value)
     if n == UINT64_MAX and PyErr_Occurred():
         if not PyErr_ExceptionMatches(OverflowError):
