@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Self
@@ -25,6 +25,7 @@ from xor_fast.usages.xmpp.kind import XMPP_LOCATION, route_to
 from xor_fast.usages.xmpp.lookup import Locations, Lookup
 
 NAME = "overlay.example"
+LOG_PATIENCE = 20.0  # seconds
 ASKERS = 3  # clients that look users up, each through another node
 
 
@@ -69,23 +70,15 @@ class Member:
         lines = Path(f"/proc/{self.child.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
-    def complaints(self, word: str) -> list[str]:
-        """The lines of its log with this word, since it was asked last."""
-        found = []
-        try:
-            while True:
-                found.append(self.child.until("log", patience=0)["text"])
-        except EventMissing:
-            return [text for text in found if word in text]
-
     def complaint(self, word: str) -> str:
-        """The line of its log with this word, once it is there."""
-        end = monotonic() + PATIENCE
-        while monotonic() < end:
-            text: str = self.child.until("log")["text"]
-            if word in text:
-                return text
-        raise AssertionError(f"the log of {self} says nothing of {word!r}")
+        """The line of its log with this word, once it is there. Lines before it are not given again."""
+        end, others = monotonic() + LOG_PATIENCE, []
+        try:
+            while word not in (text := self.child.until("log", max(0.0, end - monotonic()))["text"]):
+                others.append(text)
+        except EventMissing:
+            raise AssertionError(f"the log of {self} says nothing of {word!r}, only {others}") from None
+        return str(text)
 
 
 class User:
@@ -200,9 +193,9 @@ class ProcessOverlay:
     def alive(self) -> list[Member]:
         return [member for member in self.members if member.child.is_running]
 
-    def clockwise(self, user: User) -> list[Member]:
-        """The living from the user's Resource-ID on: the responsible peer (RFC 6940 10.1), then its replicas (10.4)."""
-        start = int.from_bytes(user.resource)
+    def clockwise(self, place: bytes) -> list[Member]:
+        """The living from a place on: the responsible peer (RFC 6940 10.1), then the holders of replicas (10.4)."""
+        start = int.from_bytes(place)
         return sorted(self.alive, key=lambda member: (int.from_bytes(member.node_id) - start) % (1 << 128))
 
     def wrong_neighbours(self) -> list[str]:

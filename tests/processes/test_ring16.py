@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Iterator
-from itertools import combinations
 from time import monotonic
 
 import pytest
@@ -25,7 +24,7 @@ def overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessOverlay
             for number in range(USERS):
                 user = overlay.add_user(f"user{number}@capulet.lit")
                 stored = await user.store_through(random.choice(overlay.members))
-                holders = [member.node_id for member in overlay.clockwise(user)[:3]]
+                holders = [member.node_id for member in overlay.clockwise(user.resource)[:3]]
                 assert [stored.owner, *stored.replicas] == holders
 
         uvloop.run(register())
@@ -58,15 +57,15 @@ def test_sixteen_processes_are_one_ring_in_which_every_node_finds_every_user(ove
 
 
 def heir(overlay: ProcessOverlay, user: User) -> Member:
-    return overlay.clockwise(user)[1]
+    return overlay.clockwise(user.resource)[1]
 
 
 def owner(overlay: ProcessOverlay, user: User) -> Member:
-    return overlay.clockwise(user)[0]
+    return overlay.clockwise(user.resource)[0]
 
 
 def no_holder(overlay: ProcessOverlay, user: User) -> Member:
-    return random.choice(overlay.clockwise(user)[3:])
+    return random.choice(overlay.clockwise(user.resource)[3:])
 
 
 @pytest.mark.parametrize("choose", [owner, heir, no_holder])

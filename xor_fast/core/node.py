@@ -111,7 +111,7 @@ class Node:
         self._wall_offset_ms = 0.0
         self._tickets = 0
         self._transit_errors = (0.0, 0)  # second, made in it
-        self._last_complaint = float("-inf")
+        self._last_complaint = ("", 0.0)  # what, when
 
     # --- inputs of the driver ------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class Node:
         self.switch.close_link(link)
         self.count("links_lost")
         self.topology.link_down(now, node_id, reason)
-        self.transactions.link_down(now, link)
+        self.transactions.link_down(now, link, reason)
         self._settle(now)
 
     def link_full(self, now: float, link: int, is_full: bool) -> None:
@@ -363,6 +363,9 @@ class Node:
     def refuse(self, now: float, request: Request, code: ErrorCode, text: str = "", info: bytes = b"") -> None:
         """Answer with an Error (6.3.3.1)."""
         self.count(f"refused_{code.name.lower()}")
+        if code == ErrorCode.FORBIDDEN:  # somebody claims what is not its own
+            kind = Code(request.message.code).name
+            self._complain(now, f"refused a {kind} of node {request.signer.node_id.hex()}: {text}")
         self.answer(now, request, Code.ERROR, ErrorResponse(code, info or text.encode()))
 
     # --- the way of a local message ------------------------------------------------------------------
@@ -488,9 +491,10 @@ class Node:
         return SecurityBlock(tuple(bucket), self.identity.sign(data))
 
     def _complain(self, now: float, text: str) -> None:
-        """A Notice about a bad message: one a second at most, the counters have them all."""
-        if now - self._last_complaint >= 1:
-            self._last_complaint = now
+        """A Notice about a bad message: the same again within a second says nothing, the counters have them all."""
+        last, since = self._last_complaint
+        if text != last or now - since >= 1:
+            self._last_complaint = (text, now)
             self.notice("warning", text)
 
     def require_joined(self) -> None:

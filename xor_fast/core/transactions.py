@@ -107,11 +107,11 @@ class Transactions:
         if pending is not None and pending.timer is not None:
             pending.timer.cancel()
 
-    def link_down(self, now: float, link: int) -> None:
+    def link_down(self, now: float, link: int, reason: str) -> None:
         """What went out over a link that has just died is sent again at once: waiting would gain nothing."""
         for transaction_id, pending in list(self._pending.items()):
             if pending.link == link:
-                self._fail(now, transaction_id, ErrorCode.REQUEST_TIMEOUT, "the link to the next node was lost")
+                self._fail(now, transaction_id, ErrorCode.REQUEST_TIMEOUT, f"the link was lost: {reason}")
             elif pending.first_hop == link and pending.timer is not None:
                 pending.timer.cancel()
                 pending.timer = self._node.timers.at(now, partial(self._expired, transaction_id))

@@ -39,6 +39,8 @@ def explain(error: BaseException) -> str:
         return f"TLS: {error.reason.lower().replace('_', ' ')}"
     if isinstance(error, TimeoutError | ConnectionAbortedError):  # uvloop aborts when a handshake takes too long
         return "no answer in time"
+    if isinstance(error, ConnectionResetError):
+        return "closed by the other side"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__
