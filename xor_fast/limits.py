@@ -20,7 +20,7 @@ MAX_CERTIFICATE_SIZE = 8192  # DER; an RSA-4096 certificate with both names is b
 MAX_LINKS = 4096  # slots a link number can name: 12 bits (RFC 6940 6.3.2.2)
 LINK_GENERATIONS = 8  # 3 bits beside the slot
 MAX_LINKS_PER_NODE = 4  # simultaneous connections one Node-ID may hold: crossing Attaches make two
-OUTBOX_SIZE = 1 << 20  # bytes waiting for one link; above it messages for that link are dropped
+OUTBOX_SIZE = 2 << 20  # bytes waiting for one link; above it messages for that link are dropped
 LINK_BACKLOG_MARK = 4 << 20  # bytes the driver lets a transport buffer before it calls the link full
 INBOX_MESSAGES = 1024  # messages for ourselves waiting within one turn
 TRANSIT_ERRORS_PER_SECOND = 100  # Errors made for messages that are not for us: each costs a signature
@@ -53,6 +53,7 @@ MAX_EARLY_BYTES = 65536  # of an application connection nobody has taken yet; th
 
 # --- topology ---------------------------------------------------------------------------------------
 NEIGHBOURS_EACH_SIDE = 3  # RFC 6940 10.1: at least three
+MAX_NEIGHBOURS = 16  # taken from one list of an Update: an overlay may keep more than three (10.7)
 FINGERS = 16  # RFC 6940 10.7.4.3
 REPLICAS = 2  # RFC 6940 10.4: the next two successors
 UPDATE_COALESCE = 0.2  # changes within this go out as one Update (notes 6.11)
@@ -67,7 +68,6 @@ LEAVE_TIMEOUT = 5.0  # a leaver goes after this, whether its neighbours answered
 FINGER_SEARCH_DELAY = 2.0  # losses within this make one search
 PARTITION_PROBE = 30.0  # how often a bootstrap node is asked who follows us
 HANDOVER_TIMEOUT = 60.0  # a joiner that does not take its data is given up
-MAX_UPDATE_PEERS = 512  # Node-IDs read from one Update
 
 # --- storage ----------------------------------------------------------------------------------------
 MAX_STORED_BYTES = 256 << 20  # all values together
@@ -116,7 +116,7 @@ MAX_QUEUED_BYTES = 1 << 20  # of these; above it the connection is not read on
 
 assert MAX_MESSAGE_SIZE < 1 << 24, "a frame's length has 24 bits (RFC 6940 6.6.2)"
 assert MAX_LINKS * LINK_GENERATIONS <= 1 << 15, "a link number must fit a compact Destination (RFC 6940 6.3.2.2)"
-assert OUTBOX_SIZE >= MAX_MESSAGE_SIZE_DEFAULT + FRAME_HEADER_SIZE
+assert OUTBOX_SIZE > MAX_MESSAGE_SIZE + FRAME_HEADER_SIZE, "the largest message must fit an empty outbox"
 assert RTO_FLOOR <= RTO_CEILING <= LINK_RETENTION
 assert REPLICAS < NEIGHBOURS_EACH_SIDE, "a peer must know the replica set of its predecessors"
 assert STREAM_IDLE_SPACE < 25

@@ -127,9 +127,10 @@ class Joining:
 
     def _attach_neighbours(self, now: float, informer: bytes, body: UpdateReq) -> None:
         """Step 3: links to all who will be our neighbours, through the admitting peer that named them."""
+        named = dict.fromkeys((*body.predecessors[: limits.MAX_NEIGHBOURS], *body.successors[: limits.MAX_NEIGHBOURS]))
         wanted = [
             node_id
-            for node_id in dict.fromkeys((*body.predecessors, *body.successors))
+            for node_id in named
             if node_id not in (self._node.node_id, informer) and node_id not in self._node.ring
         ]
         current = self._round

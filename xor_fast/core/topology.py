@@ -287,8 +287,8 @@ class Topology:
 
     def consider(self, now: float, node_ids: Iterable[bytes], informer: bytes | None) -> None:
         """10.7.3: Attach to peers that belong among our neighbours, source-routed through who named them (10.6)."""
-        for node_id in dict.fromkeys(node_ids):
-            if node_id == self._node.node_id or node_id in self._node.ring or not self._belongs_near(node_id):
+        for node_id in self._nearest(node_ids):
+            if node_id in self._node.ring or not self._belongs_near(node_id):
                 continue
             if self._avoid.get(node_id, now) > now or self._node.attach.is_attaching(node_id):
                 continue
@@ -296,6 +296,12 @@ class Topology:
                 self.ask_for_update(now, node_id)
             else:
                 self.attach_to(now, node_id, informer, lambda now, outcome: None)
+
+    def _nearest(self, node_ids: Iterable[bytes]) -> Iterable[bytes]:
+        """The few of them that lie nearest on each side: a long list of made-up peers must not buy many Attaches."""
+        own = self._node.node_id
+        others = sorted(set(node_ids) - {own}, key=lambda node_id: ids.distance(own, node_id))
+        return dict.fromkeys((*others[:_EACH_SIDE], *others[-_EACH_SIDE:]))
 
     def is_unknown(self, now: float, node_id: bytes) -> bool:
         """A peer that is not in our table, and not because we tried in vain just now."""
