@@ -96,7 +96,7 @@ def test_stanzas_stay_out_of_the_overlay() -> None:
             other = await accepted(juliet)
             sent = [record_overlay_bytes(peer) for peer in overlay.peers]
             before = [stores(peer) for peer in overlay.peers]
-            assert sum(map(sum, before)) >= 2, "the two registrations were counted"
+            assert sum(before) == 2, "the two registrations were counted"
             for number in range(100):
                 await stream.send(message(f"wherefore {number}"))
             for number in range(100):
@@ -124,9 +124,9 @@ def record_overlay_bytes(peer: Peer) -> list[bytes]:
     return recorded
 
 
-def stores(peer: Peer) -> tuple[int, int]:
-    counters = peer.node.counters
-    return counters.get("stores_original", 0), counters.get("stores_replica", 0)
+def stores(peer: Peer) -> int:
+    """Of owners of values; copies among peers go on as long as the young ring settles."""
+    return peer.node.counters.get("stores_original", 0)
 
 
 @pytest.mark.req("xor.mapping-address", "xor.one-mapping")
