@@ -235,7 +235,7 @@ def test_a_stream_survives_what_the_application_does_not_take() -> None:
             romeo, juliet = await overlay.device(10, ROMEO), await overlay.device(11, JULIET)
             (stream,) = await romeo.contact(JULIET)
             other = await accepted(juliet)
-            count = 3000
+            count = 1500
 
             async def talk() -> None:
                 for number in range(count):

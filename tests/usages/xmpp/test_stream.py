@@ -4,6 +4,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xor_fast import limits
 from xor_fast.errors import StateError
@@ -254,3 +256,26 @@ def test_the_cut_of_the_bytes_makes_no_difference(cut: int) -> None:
     for start in range(0, len(data), cut):
         events += other.receive(data[start : start + cut])
     assert [type(event) for event in events] == [Opened, Stanza, Stanza, Failed]
+
+
+WORDS = (
+    b"<message/> <iq_from='x@y'/> </stream:stream> <stream:error/> <a > ' &#0; <!-- ]]> xmlns='' /> <stream:features/>"
+)
+PIECES = st.sampled_from([*(word.replace(b"_", b" ") for word in WORDS.split()), header(), b" ", b"\0", b"\xff"])
+
+
+@given(st.lists(PIECES | st.binary(max_size=8), max_size=12), st.booleans())
+def test_whatever_comes_is_answered_with_a_well_formed_stream(pieces: list[bytes], greeted: bool) -> None:
+    """Nothing a peer sends raises; what we answer parses, whole or as the beginning of a document."""
+    other = juliet()
+    sent = b""
+    events: list[Event] = []
+    for piece in [header(), *pieces] if greeted else pieces:
+        events += other.receive(piece)
+        sent += other.take()
+    parser = ElementTree.XMLPullParser()
+    parser.feed(sent)
+    if other.is_over:
+        assert isinstance(events[-1], Closed | Failed)
+        parser.close()
+    assert sum(isinstance(event, Closed | Failed) for event in events) == other.is_over
