@@ -27,6 +27,7 @@ if kind not in KINDS:
     raise SystemExit(f"setup.py: XOR_FAST_BUILD={kind!r} is not one of {', '.join(map(repr, KINDS))}")
 compile_args, link_args = KINDS[kind]
 coverage = kind == "coverage"
+jobs = int(os.environ.get("XOR_FAST_JOBS", "2"))
 
 setup(
     ext_modules=cythonize(
@@ -55,6 +56,7 @@ setup(
         # Line coverage of a .pyx needs the generated C beside it; every other build keeps the tree clean. One folder a
         # kind: the directives above change the C, and Cython compares only dates.
         build_dir=None if coverage else f"build/c/{kind or 'release'}",
-        nthreads=int(os.environ.get("XOR_FAST_JOBS", "2")),
+        nthreads=jobs,
     ),
+    options={"build_ext": {"parallel": jobs}},
 )
