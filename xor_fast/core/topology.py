@@ -110,7 +110,7 @@ class Topology:
         self._since = now
         self._node.ring.joined = True
         self._range_changed = True
-        self._announce_soon(now)  # 10.5 step 9
+        self._announce(now)  # 10.5 step 9
         self._node.storage.replication.neighbours_changed(now, failed=False)
         self._node.timers.at(now + self._jittered_interval(), self._update_periodically)
         self.fingers.start(now)
@@ -188,8 +188,11 @@ class Topology:
         if after == before or self.state is not State.JOINED:
             return
         if before[1][:1] != after[1][:1]:
-            self._range_changed = True  # 10.7.1, 10.7.3: then everybody we are linked with is told
-        if self._node.overlay.reactive:
+            # 10.7.1, 10.7.3: then everybody we are linked with is told, and at once: until our predecessor knows who
+            # took over a range, messages for it travel to and fro between the two of us.
+            self._range_changed = True
+            self._announce(now)
+        elif self._node.overlay.reactive:
             self._announce_soon(now)
         self._node.storage.replication.neighbours_changed(now, failed)
 
