@@ -95,6 +95,7 @@ LEAVE_WAIT = 20.0  # for the core to say that it has left, above its own LEAVE_T
 CLOSE_TIMEOUT = 2.0  # for TLS connections to say goodbye when the node ends
 LOG_BURST = 100  # lines of the log at once
 LOG_RATE = 2.0  # lines a second in the long run
+LOG_REMARK_INTERVAL = 60.0  # between two lines that say the same of the node itself, such as "out of descriptors"
 MAX_CONTROL_REQUEST = 65536  # bytes of one line on the control socket
 
 # --- XMPP -------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
@@ -63,6 +64,10 @@ class Member:
 
     def status(self) -> dict[str, Any]:
         return stats.ask(self.data.control)
+
+    def counters(self) -> Counter[str]:
+        """What has not happened yet may not be there."""
+        return Counter(self.status()["counters"])
 
     @property
     def memory(self) -> int:
@@ -138,7 +143,7 @@ class ProcessOverlay:
         self.users: list[User] = []
         try:
             self.first.listening()
-            self._askers = [self.enroll(f"asker{number}") for number in range(ASKERS)]
+            self.askers = [self.enroll(f"asker{number}") for number in range(ASKERS)]
             self.add(count - 1)
         except BaseException:
             self.close()
@@ -230,7 +235,7 @@ class ProcessOverlay:
         Gives how long that took; fails when it takes more than `seconds`.
         """
         nodes = random.sample(self.alive, ASKERS)
-        tasks = (self._found_through(node, asker, seconds) for node, asker in zip(nodes, self._askers, strict=True))
+        tasks = (self._found_through(node, asker, seconds) for node, asker in zip(nodes, self.askers, strict=True))
         return max(await asyncio.gather(*tasks))
 
     async def _found_through(self, node: Member, asker: DataDirectory, seconds: float) -> float:

@@ -15,6 +15,14 @@ class Journal:
         self._budget = float(limits.LOG_BURST)
         self._since = monotonic()
         self._left_out = 0
+        self._remarked: dict[str, float] = {}
+
+    def remark(self, text: str) -> None:
+        """A warning about ourselves, of a few fixed ones: no stranger can use up its budget. Once in a while each."""
+        now = monotonic()
+        if now - self._remarked.get(text, float("-inf")) >= limits.LOG_REMARK_INTERVAL:
+            self._remarked[text] = now
+            self._log.warning("%s", text)
 
     def say(self, level: str, text: str) -> None:
         """level: "info", "warning" or "error"."""

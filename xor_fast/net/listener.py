@@ -63,7 +63,6 @@ class Listener:
         self._journal = journal
         self._counters = counters
         self._handshakes: dict[asyncio.Task[None], Connection] = {}  # oldest first
-        self._said: set[str] = set()
         # Given up for a moment when descriptors run out, so that a waiting connection can be taken and closed: left in
         # the queue it would wake the loop again and again.
         self._spare = os.open(os.devnull, os.O_RDONLY)
@@ -99,7 +98,7 @@ class Listener:
             del self._handshakes[oldest]
             oldest.cancel()
             self._counters["refused_handshakes"] += 1
-            self._say_once(f"{self._most} unfinished TLS handshakes on port {self.address[1]}: closing the oldest ones")
+            self._journal.remark(f"{self._most} unfinished TLS handshakes on one port: closing the oldest ones")
         sock.setblocking(False)
         connection = self._factory()
         task = self._loop.create_task(self._tls.accept(sock, lambda: connection))
@@ -129,9 +128,4 @@ class Listener:
         except OSError:
             pass
         self._spare = os.open(os.devnull, os.O_RDONLY)
-        self._say_once("out of file descriptors: closing new connections (raise the limit: ulimit -n)")
-
-    def _say_once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            self._journal.say("warning", text)
+        self._journal.remark("out of file descriptors: closing new connections (raise the limit: ulimit -n)")
