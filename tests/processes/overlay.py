@@ -55,12 +55,14 @@ class Member:
         """As `kill -9`; it returns before the process is gone."""
         self.child.signal(signal.SIGKILL)
 
-    def stop(self) -> None:
-        """As Ctrl-C, and wait for the end in order."""
+    def stop(self) -> float:
+        """As Ctrl-C, and wait for the end in order; gives the seconds that took."""
+        began = monotonic()
         self.child.signal(signal.SIGINT)
         self.child.until("left")
         assert self.child.end() == 0
         assert self.child.errors() == ""
+        return monotonic() - began
 
     def status(self) -> dict[str, Any]:
         return stats.ask(self.data.control)
@@ -142,7 +144,7 @@ class ProcessOverlay:
         self.members = [self.first]
         self.users: list[User] = []
         try:
-            self.first.listening()
+            self.said = self.first.listening()
             self.askers = [self.enroll(f"asker{number}") for number in range(ASKERS)]
             self.add(count - 1)
         except BaseException:
