@@ -48,6 +48,7 @@ MAX_CANDIDATES = 16  # of one Attach
 ATTACH_TIMEOUT = 10.0  # from the answer to the finished connection
 MAX_APP_PORTS = 64  # listening ports opened for AppAttach at a time
 APP_ATTACH_TIMEOUT = 15.0  # a port is closed after this (notes 8.20)
+MAX_APP_DIALS_PER_NODE = 4  # of one requester at a time: its candidates may lead nowhere, others wait behind it
 MAX_PORT_HANDSHAKES = 4  # unfinished TLS handshakes on one of these ports: one is expected
 MAX_EARLY_BYTES = 65536  # of an application connection nobody has taken yet; then it is not read on
 
@@ -68,6 +69,8 @@ LEAVE_TIMEOUT = 5.0  # a leaver goes after this, whether its neighbours answered
 FINGER_SEARCH_DELAY = 2.0  # losses within this make one search
 PARTITION_PROBE = 30.0  # how often a bootstrap node is asked who follows us
 HANDOVER_TIMEOUT = 60.0  # a joiner that does not take its data is given up
+MAX_HEARSAY = 16  # Attaches under way to nodes that one peer named: it may be lying
+MAX_AVOIDED = 4096  # failed peers remembered before those whose time is over are cleared away
 
 # --- storage ----------------------------------------------------------------------------------------
 MAX_STORED_BYTES = 256 << 20  # all values together
@@ -76,6 +79,8 @@ MAX_LIFETIME = 30 * 86400  # a value cannot pin memory longer than a month witho
 MAX_VALUES_PER_STORE = 64  # values in one StoreReq
 TOMBSTONE_FACTOR = 2  # nonexistent values kept: this many times max-count (notes 5.8)
 COUNTER_MEMORY = 86400.0  # generation counters outlive their values by this (notes 5.3)
+MAX_GENERATION = (1 << 64) - 1  # RFC 6940 7.4.1.1; the counter after it is 1
+MIN_STORED_DATA = 28  # one StoredData without its value: what an answer grows by at least (RFC 6940 7.1)
 STORE_TRIES = 8  # of one wish, when the responsible peer is just changing
 STORE_RETRY = 0.5
 MAX_HELD_STORES = 4096  # answers that wait for a replica's confirmation

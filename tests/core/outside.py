@@ -23,7 +23,11 @@ OVERLAY = Overlay(
     sequence=7,
     no_ice=True,
     max_message_size=20000,
-    kinds=(KindDefinition(0xF0000001, "TEST", DataModel.DICTIONARY, "USER-NODE-MATCH", 4, 100),),
+    kinds=(
+        KindDefinition(0xF0000001, "TEST", DataModel.DICTIONARY, "USER-NODE-MATCH", 4, 100),
+        KindDefinition(0xF0000002, "SINGLE", DataModel.SINGLE, "USER-MATCH", 1, 100),
+        KindDefinition(0xF0000003, "ARRAY", DataModel.ARRAY, "USER-MATCH", 4, 100),
+    ),
 )
 OURS = b"\x80" + bytes(15)
 THEIRS = b"\x20" + bytes(15)

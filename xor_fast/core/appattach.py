@@ -130,10 +130,13 @@ class AppAttach:
         assert isinstance(body, AppAttachReqAns)
         if body.application not in self.applications:
             raise Refuse(ErrorCode.NOT_FOUND, f"application {body.application} is not served here")  # 6.5.2.2
+        if body.role != b"passive":
+            raise Refuse(ErrorCode.INVALID_MESSAGE, "the role of an AppAttach request is passive")
         addresses = addresses_of(body.candidates)
         if not addresses:
             raise Refuse(ErrorCode.INCOMPATIBLE_WITH_OVERLAY, "no candidate of type TLS-TCP-FH-NO-ICE")
-        if len(self._answered) >= limits.MAX_DIALS:
+        theirs = sum(answered.node_id == request.signer.node_id for answered in self._answered.values())
+        if len(self._answered) >= limits.MAX_DIALS or theirs >= limits.MAX_APP_DIALS_PER_NODE:
             raise Refuse(ErrorCode.IN_PROGRESS, "too many connections are being made")
         ticket = self._node.ticket()
         self._answered[ticket] = _Answered(request.signer.node_id, body.application)

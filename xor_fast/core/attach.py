@@ -26,12 +26,13 @@ Attached = Callable[[float, bytes | RequestFailed], None]
 class _Attempt:
     """An Attach of ours, from the request until its link is up."""
 
-    __slots__ = ("done", "has_yielded", "node_id", "timer", "transaction_id")
+    __slots__ = ("done", "has_yielded", "node_id", "timer", "transaction_id", "wants_full")
 
     def __init__(self, node_id: bytes | None, done: Attached) -> None:
         self.node_id = node_id  # None while the Attach goes to a Resource-ID: whoever answers (notes 4.4)
         self.done = done
         self.transaction_id: int | None = None  # None once answered or cancelled
+        self.wants_full = False  # the answerer asked for our Update (notes 4.5)
         self.has_yielded = False  # to an Attach of the other side, which will bring the link
         self.timer: Timer | None = None
 
@@ -101,10 +102,13 @@ class Attach:
             return
         assert isinstance(outcome.body, AttachReqAns)
         attempt.node_id = outcome.signer.node_id
+        attempt.wants_full = outcome.body.send_update
         if attempt.node_id == self._node.node_id:
             self._end(now, attempt, RequestFailed(ErrorCode.NOT_FOUND, "the Attach came back to ourselves"))
         elif self._node.switch.link_of(attempt.node_id) != NO_LINK:
             self._end(now, attempt, attempt.node_id)
+            if attempt.wants_full:
+                self._node.topology.send_full_update(now, attempt.node_id)
         else:
             self._await_link(now, attempt)
 
@@ -190,10 +194,11 @@ class Attach:
             self._dial_over(now, dialling, RequestFailed(ErrorCode.FORBIDDEN, "no room for more links"))
             return NO_LINK
         self._node.count("links_opened")
+        wants_full = dialling is not None and dialling.send_update
         for attempt in [attempt for attempt in self._attempts if attempt.node_id == node_id]:
+            wants_full = wants_full or attempt.wants_full
             self._end(now, attempt, node_id)
         self._dial_over(now, dialling, node_id)
-        wants_full = dialling is not None and dialling.send_update
         self._node.topology.linked(now, node_id, wants_full)  # 6.4.2.3: an Update once the connection is complete
         return link
 

@@ -117,9 +117,13 @@ class Joining:
 
     def on_update(self, now: float, sender: bytes, body: UpdateReq) -> None:
         """An Update while we join. Refuse: it admits us, but we are not ready."""
+        admits = body.predecessors[:1] == (self._node.node_id,)
+        if admits and not (self._asked and sender == self.admitting_peer):
+            # We have started over meanwhile. An answer would end its claim, and nobody would take the range up.
+            raise Refuse(ErrorCode.IN_PROGRESS, "not waiting to be admitted")
         if sender != self.admitting_peer:
             return
-        if self._asked and body.predecessors[:1] == (self._node.node_id,):
+        if admits:
             self._admitted(now, sender, body)  # step 7
         elif body.type == ChordUpdateType.FULL and not self._learned:
             self._learned = True
@@ -207,10 +211,10 @@ class Admission:
             raise Refuse(ErrorCode.NOT_FOUND, "this peer is not responsible for that place")
         if self._joiner not in (None, joiner):
             raise Refuse(ErrorCode.IN_PROGRESS, "another peer is just joining here")
-        self._joiner = joiner
         self._node.answer(now, request, Code.JOIN_ANS, JoinAns())
-        if self._timer is not None:
-            self._timer.cancel()
+        if joiner == self._joiner:
+            return  # its handover goes on: asking again and again must not pile up copies
+        self._joiner = joiner
         self._timer = self._node.timers.at(now + limits.HANDOVER_TIMEOUT, lambda now: self._give_up("no end in time"))
         start = self._node.ring.predecessors(1)
         self._node.storage.replication.hand_over(
@@ -245,6 +249,7 @@ class Admission:
 
     def _give_up(self, reason: str) -> None:
         if self._joiner is not None:
+            self._node.storage.replication.forget_copies(self._joiner)  # what it keeps of them, nobody knows
             self._node.count("joins_given_up")
             self._node.notice("info", f"gave up the join of {self._joiner.hex()}: {reason}")
         self._over()

@@ -55,7 +55,9 @@ class KindRegistry:
         self._kinds: dict[int, KindDefinition] = {}
         self.models: dict[int, DataModel] = {}
         for definition in definitions:
-            self.add(definition)
+            # A document may define more than we store: Requests for the others end in Error_Unknown_Kind (7.4.1.2).
+            if definition.model is not DataModel.ARRAY:
+                self.add(definition)
 
     def add(self, definition: KindDefinition) -> None:
         """Enter a Kind; the configuration document's own definition, entered first, stays in force."""
@@ -64,6 +66,8 @@ class KindRegistry:
                 f"Kind {definition.name or definition.id}: access control {definition.access_control!r} is not one of "
                 f"{', '.join(POLICIES)}"
             )
+        if definition.model is DataModel.ARRAY:
+            raise ConfigError(f"Kind {definition.name or definition.id}: arrays are not stored by this version")
         if definition.access_control == "USER-NODE-MATCH" and definition.model is not DataModel.DICTIONARY:
             raise ConfigError(f"Kind {definition.name or definition.id}: USER-NODE-MATCH needs a dictionary (7.3.3)")
         self._kinds.setdefault(definition.id, definition)

@@ -112,6 +112,9 @@ class Node:
         self._tickets = 0
         self._transit_errors = (0.0, 0)  # second, made in it
         self._last_complaint = ("", 0.0)  # what, when
+        for kind in overlay.kinds:
+            if kind.id not in self.kinds:
+                self.notice("warning", f"Kind {kind.name or kind.id} is not stored here: its data model is array")
 
     # --- inputs of the driver ------------------------------------------------------------------------
 
@@ -351,8 +354,9 @@ class Node:
         contents = codec.encode_contents(code, body)
         kept = KeptAnswer(contents, self._sign(request.transaction_id, contents, certificates))
         message = self._answer_message(request.message, request.previous_hop, kept)
-        limit = request.message.header.max_response_length
-        if limit and len(message) > limit and code != Code.ERROR:
+        # What is above max-message-size would be dropped, and the asker wait in vain (notes 3.10).
+        carried = self.overlay.max_message_size
+        if len(message) > min(request.message.header.max_response_length or carried, carried) and code != Code.ERROR:
             self.refuse(now, request, ErrorCode.RESPONSE_TOO_LARGE)
             return
         if request.message.code in _KEPT_CODES:

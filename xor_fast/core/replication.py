@@ -62,11 +62,17 @@ class _Waiting:
         self.timer: Timer | None = None
 
 
-class _Handover(NamedTuple):
+class _Handover:
     """Values in (start, joiner] are moving to a joining peer; writes meanwhile go there too (notes 6.6)."""
 
-    start: bytes
-    joiner: bytes
+    __slots__ = ("failed", "joiner", "left", "over", "start")
+
+    def __init__(self, start: bytes, joiner: bytes, over: Over) -> None:
+        self.start = start
+        self.joiner = joiner
+        self.over: Over | None = over  # None once called
+        self.left = 1  # values under way, and the call that began it
+        self.failed = False
 
 
 class Replication:
@@ -77,10 +83,8 @@ class Replication:
         self._rebalancing: set[tuple[bytes, int, bytes, bytes]] = set()  # what `_rebalance` has sent or queued
         self._under_way = 0
         self._waiting = 0
+        self._is_filling = False
         self._handover: _Handover | None = None
-        self._handover_left = 0
-        self._handover_failed = False
-        self._handover_over: Over | None = None
         self._rebalance_at: Timer | None = None
 
     # --- who may replicate to us ---------------------------------------------------------------------
@@ -171,6 +175,9 @@ class Replication:
 
     def neighbours_changed(self, now: float, failed: bool) -> None:
         """Look over all values soon: at once after a join, after the hold-down when a neighbour failed (10.7.1)."""
+        # What is ours now is noted at once: if another comes in between before the hold-down is over, it is owed this.
+        for resource, _, _, held in self._storage.everything():
+            held.owned = held.owned or self._node.ring.is_responsible(resource)
         self._schedule(now + (self._node.hold_down if failed else 0.0))
 
     def forget_copies(self, node_id: bytes) -> None:
@@ -197,13 +204,15 @@ class Replication:
                 held.owned = True
                 for number, target in enumerate(targets, 1):
                     self._replicate(now, resource, kind, key, held, target, number)
-            elif held.owned:
-                # 6.4.2.3: no longer ours, so the new owner gets it, unless it is known to have it.
-                held.owned = False
+                continue
+            if held.owned and ring.owner(resource) not in held.copies:
+                # 6.4.2.3: no longer ours, so the new owner gets it; until it has it, we do not let go of it.
                 self._replicate(now, resource, kind, key, held, ring.owner(resource), 1)
-            elif len(before) > limits.REPLICAS and not ids.between(before[-1], resource, self._node.node_id):
+                continue
+            held.owned = False
+            if len(before) > limits.REPLICAS and not ids.between(before[-1], resource, self._node.node_id):
                 self._node.count("values_left_replica_set")  # three predecessors lie between (10.7.3)
-                self._storage.drop(resource, kind, key)
+                self._storage.drop(now, resource, kind, key)
         self._fill(now)
 
     def _replicate(
@@ -219,6 +228,8 @@ class Replication:
             self._rebalancing.discard(what)
             if not ok:  # refused because views differ, or lost: look again after the dust has settled (notes 5.17)
                 self._schedule(now + limits.REPLICA_RETRY)
+            elif held.owned and not self._node.ring.is_responsible(resource):
+                self._schedule(now + limits.REPLICA_RETRY)  # the new owner has it: is it still ours to keep?
 
         self._rebalancing.add(what)
         self._queue.append(_Push(resource, kind, key, target, number, over))
@@ -227,19 +238,15 @@ class Replication:
 
     def hand_over(self, now: float, joiner: bytes, start: bytes, over: Over) -> None:
         """Send a joining peer all values in (start, joiner] (10.5 step 6); over when it has them."""
-        self._handover = _Handover(start, joiner)
-        self._handover_left = 1  # this call itself
-        self._handover_failed = False
-        self._handover_over = over
+        moving = self._handover = _Handover(start, joiner, over)
         for resource, kind, key, _ in self._storage.everything():
             if ids.between(start, resource, joiner):
-                self._hand_one(now, resource, kind, key, joiner)
+                self._hand_one(now, resource, kind, key, moving)
         self._fill(now)
-        self._handed(now, joiner, True)
+        self._handed(moving, now, True)
 
     def stop_handover(self) -> None:
         self._handover = None
-        self._handover_over = None
 
     def hand_on(self, now: float, over: Over) -> None:
         """Before leaving: what we are responsible for goes to the first successor, unless it has it (10.9)."""
@@ -263,36 +270,38 @@ class Replication:
         moving = self._handover
         if moving is not None and ids.between(moving.start, resource, moving.joiner):
             for kind, key, _ in values:
-                self._hand_one(now, resource, kind, key, moving.joiner)
+                self._hand_one(now, resource, kind, key, moving)
             self._fill(now)
 
-    def _hand_one(self, now: float, resource: bytes, kind: int, key: bytes, joiner: bytes) -> None:
-        self._handover_left += 1
-        over: Over = lambda now, ok: self._handed(now, joiner, ok)  # noqa: E731
-        self._queue.append(_Push(resource, kind, key, joiner, 1, over))
+    def _hand_one(self, now: float, resource: bytes, kind: int, key: bytes, moving: _Handover) -> None:
+        moving.left += 1
+        self._queue.append(_Push(resource, kind, key, moving.joiner, 1, partial(self._handed, moving)))
 
-    def _handed(self, now: float, joiner: bytes, ok: bool) -> None:
-        if self._handover is None or self._handover.joiner != joiner:
-            return
-        self._handover_left -= 1
-        self._handover_failed = self._handover_failed or not ok
-        if self._handover_left == 0 and self._handover_over is not None:
-            over, self._handover_over = self._handover_over, None
-            over(now, not self._handover_failed)
+    def _handed(self, moving: _Handover, now: float, ok: bool) -> None:
+        if moving is not self._handover:
+            return  # of an earlier one, which has been given up
+        moving.left -= 1
+        moving.failed = moving.failed or not ok
+        if moving.left == 0 and moving.over is not None:
+            over, moving.over = moving.over, None
+            over(now, not moving.failed)
 
     # --- the pushes themselves -----------------------------------------------------------------------
 
     def _fill(self, now: float) -> None:
+        if self._is_filling:
+            return  # a push that was over at once brought us here: the loop below goes on, no deeper
+        self._is_filling = True
         while self._queue and self._under_way < limits.HANDOVER_WINDOW:
             push = self._queue.popleft()
             self._under_way += 1
+            self._send(now, push._replace(over=partial(self._push_over, push)))
+        self._is_filling = False
 
-            def over(now: float, ok: bool, push: _Push = push) -> None:
-                self._under_way -= 1
-                push.over(now, ok)
-                self._fill(now)
-
-            self._send(now, push._replace(over=over))
+    def _push_over(self, push: _Push, now: float, ok: bool) -> None:
+        self._under_way -= 1
+        push.over(now, ok)
+        self._fill(now)
 
     def _send(self, now: float, push: _Push) -> None:
         shelf = self._storage.shelf(push.resource, push.kind)

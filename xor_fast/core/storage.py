@@ -65,15 +65,17 @@ class Held:
 
     @property
     def size(self) -> int:
-        return len(data_value(self.data).value) + sum(len(c.certificate) for c in self.certificates)
+        own = len(key_of(self.data)) + len(data_value(self.data).value)
+        return own + sum(len(c.certificate) for c in self.certificates)
 
 
 class Shelf:
     """All values of one Kind at one Resource-ID, by dictionary key (a single value lies under b"")."""
 
-    __slots__ = ("generation", "values")
+    __slots__ = ("empty_since", "generation", "values")
 
     def __init__(self) -> None:
+        self.empty_since = 0.0  # when the last value went
         self.generation = 0
         self.values: dict[bytes, Held] = {}
 
@@ -201,6 +203,8 @@ class Storage:
             signer = self._check_value(now, request, body.resource, kind, data, is_original)
             change = self._check_newer(now, shelf, kind, data, signer)
             changes.append(change)
+        if len({change.key for change in changes}) < len(changes):
+            raise Refuse(ErrorCode.INVALID_MESSAGE, "one place of a Kind stands twice in one Store")
         self._check_room(kind, shelf, changes)
         return changes
 
@@ -253,19 +257,20 @@ class Storage:
 
     def _commit(self, now: float, body: StoreReq, changes: list[_Change], is_original: bool) -> None:
         for kind_data in body.kind_data:
+            if not kind_data.values:
+                continue  # whoever brings no value has proved no right to a place here
             shelf = self._shelves.setdefault(body.resource, {}).setdefault(kind_data.kind, Shelf())
             changed = False
             for change in changes:
                 if change.kind == kind_data.kind and shelf.values.get(change.key) is not change.held:
-                    self.put(shelf, change.key, change.held)
+                    self.put(now, shelf, change.key, change.held)
                     changed = True
             if not is_original:
                 # 7.4.1.1: taken over as it is; never backwards, since a late replica may be overtaken.
                 shelf.generation = max(shelf.generation, kind_data.generation_counter)
             elif changed:
-                shelf.generation += 1
+                shelf.generation = shelf.generation % limits.MAX_GENERATION + 1  # a replica may have brought the last
         self._node.count("stores_original" if is_original else "stores_replica")
-        self._schedule_sweep(now)
 
     # --- Fetch ---------------------------------------------------------------------------------------
 
@@ -275,6 +280,7 @@ class Storage:
         self._check_known([specifier.kind for specifier in body.specifiers])
         responses = []
         certificates: dict[GenericCertificate, None] = {}
+        size = 0
         for specifier in body.specifiers:
             shelf = self.shelf(body.resource, specifier.kind)
             generation = shelf.generation if shelf else 0
@@ -282,6 +288,9 @@ class Storage:
             # 7.4.2.2: nothing to send if the asker has this generation; 0 never counts as "has" (notes 5.12).
             if not specifier.generation or specifier.generation != generation:
                 for data, held in self._select(now, shelf, specifier):
+                    size += limits.MIN_STORED_DATA + len(key_of(data)) + len(data_value(data).value)
+                    if size > self._node.overlay.max_message_size:  # noticed before it is built: a key asked for often
+                        raise Refuse(ErrorCode.RESPONSE_TOO_LARGE, "ask for fewer values at a time")
                     values.append(data)
                     certificates.update(dict.fromkeys(held.certificates if held else ()))
             responses.append(FetchKindResponse(specifier.kind, generation, tuple(values)))
@@ -308,34 +317,44 @@ class Storage:
 
     # --- lifetimes -----------------------------------------------------------------------------------
 
-    def put(self, shelf: Shelf, key: bytes, held: Held) -> None:
+    def put(self, now: float, shelf: Shelf, key: bytes, held: Held) -> None:
         there = shelf.values.get(key)
         self._bytes += held.size - (there.size if there else 0)
         shelf.values[key] = held
+        self._sweep_at(max(held.expires, now + 1.0))
 
-    def drop(self, resource: bytes, kind: int, key: bytes) -> None:
+    def drop(self, now: float, resource: bytes, kind: int, key: bytes) -> None:
         shelf = self._shelves[resource][kind]
         self._bytes -= shelf.values.pop(key).size
+        shelf.empty_since = now
 
-    def _schedule_sweep(self, now: float) -> None:
-        if self._sweep is None or not self._sweep.active:
-            first = min((held.expires for *_, held in self.everything()), default=None)
-            if first is not None:
-                self._sweep = self._node.timers.at(max(first, now + 1.0), self._remove_expired)
+    def _sweep_at(self, when: float) -> None:
+        if self._sweep is not None and self._sweep.active:
+            if self._sweep.when <= when:
+                return
+            self._sweep.cancel()
+        self._sweep = self._node.timers.at(when, self._remove_expired)
 
     def _remove_expired(self, now: float) -> None:
         for resource, kind, key, held in self.everything():
             if held.expires <= now:
-                self.drop(resource, kind, key)
+                self.drop(now, resource, kind, key)
                 self._node.count("values_expired")
-        # A counter outlives its values for a while, so that a new value does not start below it (notes 5.3).
-        self._node.timers.at(now + limits.COUNTER_MEMORY, self._forget_counters)
-        self._schedule_sweep(now)
+        self._forget_counters(now)
+        ends = (
+            min((held.expires for held in shelf.values.values()), default=shelf.empty_since + limits.COUNTER_MEMORY)
+            for kinds in self._shelves.values()
+            for shelf in kinds.values()
+        )
+        first = min(ends, default=None)
+        if first is not None:
+            self._sweep_at(max(first, now + 1.0))
 
     def _forget_counters(self, now: float) -> None:
+        """A counter outlives its values for a while, so that a new value does not start below it (notes 5.3)."""
         for resource, kinds in list(self._shelves.items()):
             for kind, shelf in list(kinds.items()):
-                if not shelf.values:
+                if not shelf.values and now - shelf.empty_since >= limits.COUNTER_MEMORY:
                     del kinds[kind]
             if not kinds:
                 del self._shelves[resource]
@@ -383,9 +402,8 @@ class Storage:
         there = shelf.values.get(key_of(data))
         if there is None or there.data.storage_time < data.storage_time:
             lived = msgspec.structs.replace(data, lifetime=data.lifetime - away)
-            self.put(shelf, key_of(data), Held(lived, certificates, now))
+            self.put(now, shelf, key_of(data), Held(lived, certificates, now))
             shelf.generation = max(shelf.generation, kind_data.generation_counter)
-        self._schedule_sweep(now)
         return 1
 
 

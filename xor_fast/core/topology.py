@@ -5,6 +5,7 @@ or the peer fails. The Neighbor Table is the nearest entries on each side, so a 
 best other entry at once (10.7.1). How a node gets in is `core/joining.py`, the long links are `core/fingers.py`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -61,7 +62,9 @@ class Topology:
         self.partition = Partition(node)
         self._since = 0.0
         self._avoid: dict[bytes, float] = {}  # Node-ID -> until when no hearsay makes us Attach to it
+        self._hearsay: Counter[bytes] = Counter()  # who named a node -> Attaches under way because of it
         self._told: dict[bytes, UpdateReq] = {}  # the last Update each linked node was sent
+        self._telling: dict[bytes, int] = {}  # the transaction of it, while it is not answered
         self._announcing: Timer | None = None
         self._range_changed = False
         self.handlers: Handlers = {
@@ -149,7 +152,7 @@ class Topology:
     def lose(self, now: float, node_id: bytes, reason: str) -> None:
         """A peer has failed or left (10.7.1, 10.7.2)."""
         before = self._neighbours()
-        self._avoid[node_id] = now + limits.FAILED_PEER_MEMORY
+        self._avoid_for_now(now, node_id)
         self._told.pop(node_id, None)
         if not self._node.ring.remove(node_id):
             return
@@ -175,6 +178,7 @@ class Topology:
         if self._node.switch.link_of(node_id) != NO_LINK:
             return  # another connection to the same node is up
         self._told.pop(node_id, None)
+        self._telling.pop(node_id, None)
         self.admission.link_down(now, node_id)
         self.joining.link_down(now, node_id)
         self.lose(now, node_id, reason)
@@ -234,7 +238,14 @@ class Topology:
         self._told[node_id] = body
         destination = (Destination(DestinationType.NODE, node_id),)
         self._node.count("updates_sent")
-        self._node.request(now, destination, Code.UPDATE_REQ, body, lambda now, outcome: None, link=link)
+        if node_id in self._telling:
+            # Overtaken by this one. Whoever asks for Updates and never answers must not hold all our requests.
+            self._node.transactions.cancel(self._telling[node_id])
+
+        def over(now: float, outcome: object) -> None:
+            self._telling.pop(node_id, None)
+
+        self._telling[node_id] = self._node.request(now, destination, Code.UPDATE_REQ, body, over, link=link)
 
     def _announce_soon(self, now: float) -> None:
         """Changes that come together go out together (notes 6.11)."""
@@ -288,7 +299,7 @@ class Topology:
         if self.state is State.JOINED and not was_joining:
             self.consider(now, (*body.predecessors, *body.successors), sender)
 
-    def consider(self, now: float, node_ids: Iterable[bytes], informer: bytes | None) -> None:
+    def consider(self, now: float, node_ids: Iterable[bytes], informer: bytes, *, is_gone: bool = False) -> None:
         """10.7.3: Attach to peers that belong among our neighbours, source-routed through who named them (10.6)."""
         for node_id in self._nearest(node_ids):
             if node_id in self._node.ring or not self._belongs_near(node_id):
@@ -297,8 +308,10 @@ class Topology:
                 continue
             if self._node.switch.link_of(node_id) != NO_LINK:
                 self.ask_for_update(now, node_id)
+            elif self._hearsay[informer] >= limits.MAX_HEARSAY:
+                self._node.count("drop_hearsay")
             else:
-                self.attach_to(now, node_id, informer, lambda now, outcome: None)
+                self.attach_to(now, node_id, informer, lambda now, outcome: None, is_gone=is_gone)
 
     def _nearest(self, node_ids: Iterable[bytes]) -> Iterable[bytes]:
         """The few of them that lie nearest on each side: a long list of made-up peers must not buy many Attaches."""
@@ -311,17 +324,34 @@ class Topology:
         return node_id not in self._node.ring and self._avoid.get(node_id, now) <= now
 
     def attach_to(
-        self, now: float, node_id: bytes, informer: bytes | None, done: Callable[[float, bytes | RequestFailed], None]
+        self,
+        now: float,
+        node_id: bytes,
+        informer: bytes,
+        done: Callable[[float, bytes | RequestFailed], None],
+        *,
+        is_gone: bool = False,
     ) -> None:
+        """Attach on the word of another, through it unless it is gone."""
+        self._hearsay[informer] += 1
+
         def over(now: float, outcome: bytes | RequestFailed) -> None:
+            self._hearsay[informer] -= 1
+            if not self._hearsay[informer]:
+                del self._hearsay[informer]
             if isinstance(outcome, RequestFailed):
                 self._node.count("neighbour_attaches_failed")
-                self._avoid[node_id] = now + limits.FAILED_PEER_MEMORY
+                self._avoid_for_now(now, node_id)
             done(now, outcome)
 
         target = Destination(DestinationType.NODE, node_id)
-        through = () if informer is None else (Destination(DestinationType.NODE, informer),)
+        through = () if is_gone else (Destination(DestinationType.NODE, informer),)
         self._node.attach.attach(now, (*through, target), over)
+
+    def _avoid_for_now(self, now: float, node_id: bytes) -> None:
+        if len(self._avoid) >= limits.MAX_AVOIDED:
+            self._avoid = {other: until for other, until in self._avoid.items() if until > now}
+        self._avoid[node_id] = now + limits.FAILED_PEER_MEMORY
 
     def _belongs_near(self, node_id: bytes) -> bool:
         """Is it, or would it be, among our nearest on one side?"""
@@ -339,7 +369,7 @@ class Topology:
         """A RouteQuery with send_update: we know of a linked node, but not yet that it is ready (6.4.2.4)."""
         if self._avoid.get(node_id, now) > now:
             return
-        self._avoid[node_id] = now + limits.FAILED_PEER_MEMORY  # its Update lifts this; without one, no storm
+        self._avoid_for_now(now, node_id)  # its Update lifts this; without one, no storm
         destination = Destination(DestinationType.NODE, node_id)
         body = RouteQueryReq(True, destination)
         self._node.request(now, (destination,), Code.ROUTE_QUERY_REQ, body, lambda now, outcome: None)
@@ -350,6 +380,8 @@ class Topology:
         ring, target = self._node.ring, body.destination.value
         if body.destination.type == DestinationType.OPAQUE_ID:
             raise Refuse(ErrorCode.FORBIDDEN, "opaque ids are not translated for others")  # 6.4.2.4.1
+        if body.destination.type > DestinationType.OPAQUE_ID or len(target) != len(self._node.node_id):
+            raise Refuse(ErrorCode.INVALID_MESSAGE, "this destination has no place on the ring")
         ours = ring.is_responsible(target) or target == self._node.node_id
         hop = self._node.node_id if ours else ring.next_hop(target)  # notes 6.8
         self._node.answer(now, request, Code.ROUTE_QUERY_ANS, RouteQueryAns(hop or self._node.node_id))
@@ -405,7 +437,7 @@ class Topology:
             except WireError:
                 self._node.count("drop_malformed")
                 return
-            self.consider(now, data.peers, None)
+            self.consider(now, data.peers, leaver, is_gone=True)
 
 
 def _content(body: UpdateReq) -> tuple[object, ...]:

@@ -82,8 +82,10 @@ class Transactions:
     def __init__(self, node: "Node") -> None:
         self._node = node
         self._pending: dict[int, _Pending] = {}
-        self._kept: OrderedDict[tuple[bytes, int], KeptAnswer | None] = OrderedDict()
+        self._kept: OrderedDict[tuple[bytes, int], KeptAnswer | None] = OrderedDict()  # the oldest first
+        self._kept_until: dict[tuple[bytes, int], float] = {}
         self._kept_bytes = 0
+        self._forgetting: Timer | None = None
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -110,6 +112,8 @@ class Transactions:
     def link_down(self, now: float, link: int, reason: str) -> None:
         """What went out over a link that has just died is sent again at once: waiting would gain nothing."""
         for transaction_id, pending in list(self._pending.items()):
+            if transaction_id not in self._pending:
+                continue  # ended by what the end of another set off
             if pending.link == link:
                 self._fail(now, transaction_id, ErrorCode.REQUEST_TIMEOUT, f"the link was lost: {reason}")
             elif pending.first_hop == link and pending.timer is not None:
@@ -121,6 +125,11 @@ class Transactions:
         pending.sent_at = now
         pending.first_hop = pending.link if pending.link != NO_LINK else self._node.switch.first_hop(pending.message)
         verdict = self._node.switch.originate(now, pending.message, pending.link)
+        if verdict is Verdict.TOO_LARGE:
+            limit = self._node.overlay.max_message_size
+            text = f"the message has {len(pending.message)} bytes, this overlay allows {limit}"
+            self._fail(now, transaction_id, ErrorCode.MESSAGE_TOO_LARGE, text)
+            return
         if verdict is Verdict.DROPPED:
             self._node.count("originate_dropped")
         pending.timer = self._node.timers.at(
@@ -194,11 +203,12 @@ class Transactions:
         """A request that must not be carried out twice: from now on its repeats are told by `is_repeat`."""
         key = (requester, transaction_id)
         self._kept[key] = None
+        self._kept_until[key] = now + self._node.overlay.reliability_timer * limits.MAX_TRANSMISSIONS  # notes 2.10
         while len(self._kept) > limits.MAX_KEPT_ANSWERS or self._kept_bytes > limits.MAX_KEPT_ANSWER_BYTES:
             self._node.count("kept_answers_pushed_out")
             self._forget(next(iter(self._kept)))
-        lifetime = self._node.overlay.reliability_timer * limits.MAX_TRANSMISSIONS  # notes 2.10
-        self._node.timers.at(now + lifetime, lambda _: self._forget(key))
+        if self._forgetting is None:
+            self._forget_old(now)
 
     def keep(self, requester: bytes, transaction_id: int, answer: KeptAnswer) -> None:
         """The answer to a request that was begun."""
@@ -211,7 +221,18 @@ class Transactions:
         """None: still being worked on; the answer will follow by itself."""
         return self._kept.get((requester, transaction_id))
 
+    def _forget_old(self, now: float) -> None:
+        """One timer for all: a flood of requests must not leave one behind for each."""
+        self._forgetting = None
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if self._kept_until[oldest] > now:
+                self._forgetting = self._node.timers.at(self._kept_until[oldest], self._forget_old)
+                break
+            self._forget(oldest)
+
     def _forget(self, key: tuple[bytes, int]) -> None:
-        answer = self._kept.pop(key, None)
+        answer = self._kept.pop(key)
+        del self._kept_until[key]
         if answer is not None:
             self._kept_bytes -= len(answer.contents)

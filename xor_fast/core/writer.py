@@ -73,6 +73,14 @@ class Fetched(NamedTuple):
     hops: int
 
 
+def _stored(kind: int, answer: Answer) -> Stored | RequestFailed:
+    assert isinstance(answer.body, StoreAns)
+    for response in answer.body.kind_responses:
+        if response.kind == kind:
+            return Stored(response.generation_counter, response.replicas, answer.signer.node_id, answer.hops)
+    return RequestFailed(ErrorCode.INVALID_MESSAGE, "the answer to the Store does not name its Kind")
+
+
 class Writer:
     def __init__(self, node: "Node") -> None:
         self._node = node
@@ -104,9 +112,7 @@ class Writer:
             nonlocal tries_left
             tries_left -= 1
             if isinstance(outcome, Answer):
-                assert isinstance(outcome.body, StoreAns)
-                response = outcome.body.kind_responses[0]
-                done(now, Stored(response.generation_counter, response.replicas, outcome.signer.node_id, outcome.hops))
+                done(now, _stored(kind, outcome))
             elif outcome.code == ErrorCode.NOT_FOUND and tries_left:
                 # The range is just changing hands; the one who refused knows that sooner than our routing table.
                 self._node.timers.at(now + limits.STORE_RETRY, attempt)
@@ -214,9 +220,10 @@ class Writer:
                 if there is None or there.data.storage_time < data.storage_time:
                     chain = (signer.certificate.der, *signer.certificate.chain)
                     held = Held(data, tuple(GenericCertificate(0, der) for der in chain), now)
-                    self._node.storage.put(shelf, key_of(data), held)
+                    self._node.storage.put(now, shelf, key_of(data), held)
                     self._node.count("values_resynchronised")
-            shelf.generation = max([shelf.generation, *(r.generation for r in outcome.body.kind_responses)])
+            theirs = [response.generation for response in outcome.body.kind_responses if response.kind == kind]
+            shelf.generation = max(shelf.generation, *theirs, 0)
 
         destination = (Destination(DestinationType.NODE, node_id),)
         body = FetchReq(resource, (self._all_of(kind),))

@@ -1,0 +1,321 @@
+"""What a member of the overlay can send: none of it raises out of the node, and none of it stays for ever.
+
+Everything here is signed and well formed as far as the data plane can tell; a bad member has a certificate, too."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.core.hostile import APPLICATION, PLACE, UNKNOWN_KIND, USER, Hostile, Neighbours, remembered
+from tests.core.outside import OURS, node, resource
+from xor_fast import limits
+from xor_fast.actions import Dial, Notice
+from xor_fast.cext import codec, ids
+from xor_fast.core.node import NewValue
+from xor_fast.errors import ErrorCode, RequestFailed
+from xor_fast.messages import (
+    AddressType,
+    AppAttachReqAns,
+    ArrayEntry,
+    AttachReqAns,
+    ChordUpdateType,
+    Code,
+    DataValue,
+    Destination,
+    DestinationType,
+    DictionaryEntry,
+    ErrorResponse,
+    FetchReq,
+    IceCandidate,
+    IpAddressPort,
+    JoinReq,
+    Message,
+    RouteQueryReq,
+    StoreAns,
+    StoredData,
+    StoredDataSpecifier,
+    StoreKindData,
+    StoreKindResponse,
+    StoreReq,
+    UpdateAns,
+    UpdateReq,
+)
+from xor_fast.sim.fakes import FakeIdentity
+
+DICTIONARY, ARRAY = 0xF0000001, 0xF0000003
+BEFORE_OURS = b"\x7f" + b"\xff" * 15
+NOW_MS = 1_800_000_000_000
+
+
+@pytest.fixture
+def around() -> Neighbours:
+    return Neighbours()
+
+
+def value(signer: FakeIdentity, data: bytes, time: int = NOW_MS, lifetime: int = 1000) -> StoredData:
+    entry = DictionaryEntry(signer.node_id, DataValue(True, data))
+    signed = codec.value_signature_input(PLACE, DICTIONARY, time, entry, signer.signer)
+    return StoredData(time, lifetime, entry, signer.sign(signed))
+
+
+def store(*values: StoredData, replica: int = 0, counter: int = 0) -> StoreReq:
+    return StoreReq(PLACE, replica, (StoreKindData(DICTIONARY, counter, values),))
+
+
+def error_code(messages: list[Message]) -> int:
+    (message,) = [message for message in messages if message.code == Code.ERROR]
+    assert isinstance(message.body, ErrorResponse)
+    return message.body.error_code
+
+
+# --- anything at all ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_raises_and_nothing_stays(seed: int) -> None:
+    print(f"seed {seed}")
+    hostile = Hostile(seed, started=seed % 3 != 0)
+    empty = remembered(hostile.node)
+    if seed % 3 == 0:
+        hostile.node.join(hostile.now, [("192.0.2.1", 6084)], lambda now, outcome: None)
+    else:
+        hostile.enter()
+    for _ in range(300):
+        hostile.turn()
+    assert hostile.node.counters["requests_handled"] > 20
+    # Then they fall silent, and every time-out passes; only values may stay, and those of one user are few.
+    hostile.wait(120)
+    for name, size in remembered(hostile.node).items():
+        assert size <= empty[name] + 40, name
+
+
+# --- contents that once raised ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "destination",
+    [Destination(DestinationType.RESOURCE, bytes(n)) for n in (0, 1, 15, 17, 254)] + [Destination(77, b"whatever")],
+)
+def test_a_route_query_for_no_place_on_the_ring(around: Neighbours, destination: Destination) -> None:
+    answers = around.put(around.members[0], Code.ROUTE_QUERY_REQ, RouteQueryReq(False, destination))
+    assert error_code(answers) == ErrorCode.INVALID_MESSAGE
+
+
+@pytest.mark.parametrize("kinds", [(), (UNKNOWN_KIND,)])
+def test_an_answer_to_our_store_that_does_not_name_the_kind(around: Neighbours, kinds: tuple[int, ...]) -> None:
+    around.enter()
+    outcomes: list[object] = []
+    place = around.members[1].node_id
+    new = NewValue(OURS, b"v", 60)
+    around.node.store(around.now, place, DICTIONARY, [new], lambda now, outcome: outcomes.append(outcome))
+    (request,) = around.asked_of(around.members[1], Code.STORE_REQ)
+    answer = StoreAns(tuple(StoreKindResponse(kind, 1) for kind in kinds))
+    around.answer_to(around.members[1], request, Code.STORE_ANS, answer)
+    assert [type(outcome) for outcome in outcomes] == [RequestFailed]
+
+
+def test_a_kind_of_arrays_is_refused_like_an_unknown_one(around: Neighbours) -> None:
+    """The document may define one; this version does not store it, says so to its owner, and lives on."""
+    member = around.members[0]
+    data = StoredData(NOW_MS, 100, ArrayEntry(0, DataValue(True, b"v")), value(member, b"").signature)
+    answers = around.put(member, Code.STORE_REQ, StoreReq(PLACE, 0, (StoreKindData(ARRAY, 0, (data,)),)))
+    assert error_code(answers) == ErrorCode.UNKNOWN_KIND
+    assert any(isinstance(a, Notice) and "ARRAY is not stored here" in a.text for a in Neighbours().node.actions())
+
+
+def test_a_counter_that_cannot_grow(around: Neighbours) -> None:
+    """A replica brings the largest counter there is; the next change of ours still has an answer."""
+    around.enter()
+    owner, writer = around.members[3], around.members[0]
+    put = partial(around.put, owner, Code.STORE_REQ)
+    put(store(value(writer, b"old"), replica=1, counter=2**64 - 1), resource(PLACE))
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"new", NOW_MS + 1)), resource(PLACE))
+    around.wait(5)
+    (answer,) = around.asked_of(writer, Code.STORE_ANS)
+    assert isinstance(answer.body, StoreAns)
+    assert answer.body.kind_responses[0].generation_counter == 1
+
+
+# --- tables that grew without bound -------------------------------------------------------------------
+
+
+def test_a_store_without_values_takes_no_room(around: Neighbours) -> None:
+    for number in range(50):
+        body = StoreReq(ids.resource_id(b"%d" % number), 0, (StoreKindData(DICTIONARY, 0, ()),))
+        answers = around.put(around.members[0], Code.STORE_REQ, body, resource(body.resource))
+        assert [answer.code for answer in answers] == [Code.STORE_ANS]
+    assert around.node.storage.resources() == 0
+
+
+def test_named_strangers_cost_who_names_them(around: Neighbours) -> None:
+    """A liar gets so many Attaches at a time and no more; an honest neighbour is heard all the same."""
+    liar, honest = around.members[0], around.members[3]
+    around.enter(liar, honest)
+    for number in range(400):
+        near = tuple(OURS[:11] + bytes([9, number >> 8, number & 255, n, 1]) for n in range(9))
+        code, body = (Code.UPDATE_REQ, UpdateReq(1, 2, near, near))
+        around.put(liar, code, body)
+    attaches = around.node.counters["drop_hearsay"], remembered(around.node)["node.attach._attempts"]
+    assert attaches[0] > 0
+    assert attaches[1] <= limits.MAX_HEARSAY
+    around.put(honest, Code.UPDATE_REQ, UpdateReq(1, 2, (), (ids.successor_id(OURS),)))
+    assert len(around.asked_of(honest, Code.ATTACH_REQ)) == 1
+    around.wait(60)
+    assert remembered(around.node)["node.topology._avoid"] < 100
+
+
+def test_who_asks_for_updates_and_answers_none_holds_one_request(around: Neighbours) -> None:
+    member = around.members[0]
+    around.enter()
+    before = len(around.node.transactions)
+    for _ in range(300):
+        around.put(member, Code.ROUTE_QUERY_REQ, RouteQueryReq(True, node(OURS)))
+    assert len(around.node.transactions) <= before + 1
+
+
+def test_a_join_again_and_again_does_not_pile_up_copies(around: Neighbours) -> None:
+    writer, joiner = around.members[0], around.member(BEFORE_OURS)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    for _ in range(50):
+        around.put(joiner, Code.JOIN_REQ, JoinReq(joiner.node_id))
+    assert around.node.counters["replicas_sent"] == 1
+
+
+def test_repeated_requests_leave_one_timer(around: Neighbours) -> None:
+    before = remembered(around.node)["node.timers._heap"]
+    for _ in range(200):
+        around.put(around.members[0], Code.JOIN_REQ, JoinReq(OURS))
+    assert remembered(around.node)["node.timers._heap"] <= before + 1
+
+
+def candidate() -> IceCandidate:
+    return IceCandidate(IpAddressPort(AddressType.IPV4, b"\xc0\x00\x02\x01", 999), 4, b"1", 1)
+
+
+def test_app_attaches_that_lead_nowhere_cost_who_sends_them(around: Neighbours) -> None:
+    """Dialling takes long if nobody is there; others must not wait for it."""
+    around.node.register_application(APPLICATION, lambda now, connection: True)
+    body = AppAttachReqAns(b"", b"", APPLICATION, b"passive", (candidate(),))
+    codes = [around.put(around.members[0], Code.APP_ATTACH_REQ, body)[-1].code for _ in range(10)]
+    assert codes == [Code.APP_ATTACH_ANS] * limits.MAX_APP_DIALS_PER_NODE + [Code.ERROR] * 6
+    assert around.put(around.members[1], Code.APP_ATTACH_REQ, body)[-1].code == Code.APP_ATTACH_ANS
+    assert sum(isinstance(action, Dial) for action in around.node.actions()) == limits.MAX_APP_DIALS_PER_NODE + 1
+
+
+@pytest.mark.parametrize("code", [Code.ATTACH_REQ, Code.APP_ATTACH_REQ])
+def test_the_role_of_a_request_is_passive(around: Neighbours, code: Code) -> None:
+    around.node.register_application(APPLICATION, lambda now, connection: True)
+    bodies = {
+        Code.ATTACH_REQ: AttachReqAns(b"", b"", b"active", (candidate(),), False),
+        Code.APP_ATTACH_REQ: AppAttachReqAns(b"", b"", APPLICATION, b"active", (candidate(),)),
+    }
+    assert error_code(around.put(around.members[0], code, bodies[code])) == ErrorCode.INVALID_MESSAGE
+
+
+# --- answers too large to be carried --------------------------------------------------------------------
+
+
+def test_an_answer_too_large_for_the_overlay_is_refused_and_not_lost(around: Neighbours) -> None:
+    """A key asked for a thousand times: 18 kB ask for 150 kB, where 20 kB are carried."""
+    writer = around.members[0]
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"x" * 100)), resource(PLACE))
+    body = FetchReq(PLACE, (StoredDataSpecifier(DICTIONARY, 0, (writer.node_id,) * 1000),))
+    assert error_code(around.put(writer, Code.FETCH_REQ, body, resource(PLACE))) == ErrorCode.RESPONSE_TOO_LARGE
+
+
+def test_an_own_message_too_large_for_the_overlay_fails_at_once(around: Neighbours) -> None:
+    around.enter()
+    outcomes: list[object] = []
+    new = NewValue(OURS, b"x" * 30_000, 60)
+    around.node.store(around.now, bytes(16), DICTIONARY, [new], lambda now, outcome: outcomes.append(outcome))
+    (outcome,) = outcomes
+    assert isinstance(outcome, RequestFailed)
+    assert outcome.code == ErrorCode.MESSAGE_TOO_LARGE
+
+
+# --- what is acknowledged stays -------------------------------------------------------------------------
+
+
+def test_a_new_owner_that_refuses_a_value_is_asked_again(around: Neighbours) -> None:
+    """It may not know us yet. Until it has the value, we hold on to it, whoever else comes in between."""
+    writer, owner = around.members[0], around.member(BEFORE_OURS)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    around.enter(owner)
+    around.wait(0.1)
+    (first,) = around.asked_of(owner, Code.STORE_REQ)
+    around.answer_to(owner, first, Code.ERROR, ErrorResponse(ErrorCode.FORBIDDEN))
+    around.received.clear()
+    around.wait(limits.REPLICA_RETRY + 0.1)
+    (second,) = around.asked_of(owner, Code.STORE_REQ)
+    assert second.header.transaction_id != first.header.transaction_id
+
+
+def test_the_range_of_a_predecessor_lost_during_a_join_goes_to_the_joiner(around: Neighbours) -> None:
+    """It will answer for it; without this, nobody who has the values would be asked for them."""
+    writer, predecessor, joiner = around.members[0], around.member(b"\x7f" + b"\xf0" * 15), around.member(BEFORE_OURS)
+    assert predecessor.node_id > PLACE
+    around.enter(predecessor)
+    replica = store(value(writer, b"v"), replica=1, counter=1)
+    assert around.put(predecessor, Code.STORE_REQ, replica)[-1].code == Code.STORE_ANS
+    admission = around.put(joiner, Code.JOIN_REQ, JoinReq(joiner.node_id))[-1]
+    assert admission.code == Code.UPDATE_REQ  # none of our own values lies between the two
+    around.leave(predecessor)
+    around.answer_to(joiner, admission, Code.UPDATE_ANS, UpdateAns())
+    around.wait(0.1)
+    assert len(around.asked_of(joiner, Code.STORE_REQ)) == 1
+
+
+def test_values_that_expire_in_the_queue_do_not_break_it(around: Neighbours) -> None:
+    """Hundreds at once, while the successor takes none: each is over the moment it is taken up."""
+    link_of = around.members[0]
+    for number in range(1200):
+        writer = FakeIdentity(OURS, b"queue%d@outside.example" % number)
+        place = ids.resource_id(writer.user_name)
+        entry = DictionaryEntry(OURS, DataValue(True, b"v"))
+        signed = codec.value_signature_input(place, DICTIONARY, NOW_MS, entry, writer.signer)
+        data = StoredData(NOW_MS, 10, entry, writer.sign(signed))
+        body = StoreReq(place, 0, (StoreKindData(DICTIONARY, 0, (data,)),))
+        around.deliver(link_of, around.message(Code.STORE_REQ, body, resource(place), signer=writer))
+    assert len(around.node.storage) == 1200
+    around.enter(around.members[3])
+    around.wait(40)
+    assert len(around.node.storage) == 0
+    assert around.node.counters["replicas_sent"] == limits.HANDOVER_WINDOW
+
+
+def test_a_joiner_that_has_started_over_refuses_to_be_admitted() -> None:
+    """Its answer would end the claim of the admitting peer, and nobody would take up the range."""
+    around = Neighbours(started=False)
+    around.node.join(around.now, [("192.0.2.1", 6084)], lambda now, outcome: None)
+    answers = around.put(around.members[3], Code.UPDATE_REQ, UpdateReq(1, 2, (OURS,), ()))
+    assert error_code(answers) == ErrorCode.IN_PROGRESS
+
+
+def test_an_answerer_that_wants_an_update_gets_it_with_the_link(around: Neighbours) -> None:
+    """send_update stands in the answer to an Attach, too (notes 4.5)."""
+    informer, named = around.members[3], FakeIdentity(ids.successor_id(OURS), USER)
+    around.enter(informer)
+    around.put(informer, Code.UPDATE_REQ, UpdateReq(1, 2, (), (named.node_id,)))
+    (attach,) = around.asked_of(informer, Code.ATTACH_REQ)
+    body = AttachReqAns(b"", b"", b"active", (candidate(),), True)
+    fields: dict[str, Any] = {"transaction_id": attach.header.transaction_id, "signer": named}
+    around.deliver(informer, around.message(Code.ATTACH_ANS, body, **fields))
+    around.connect(named)
+    (update,) = around.asked_of(named, Code.UPDATE_REQ)
+    assert isinstance(update.body, UpdateReq)
+    assert update.body.type == ChordUpdateType.FULL
+
+
+def test_a_counter_is_remembered_as_long_as_promised(around: Neighbours, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted from the end of its own last value, whatever else has expired before."""
+    monkeypatch.setattr(limits, "COUNTER_MEMORY", 100.0)
+    writer = around.members[0]
+    counters = []
+    for number, pause in enumerate((11, 80, 60, 120, 0)):
+        data = value(writer, b"v", NOW_MS + number, lifetime=10)
+        (answer,) = around.put(writer, Code.STORE_REQ, store(data), resource(PLACE))
+        assert isinstance(answer.body, StoreAns)
+        counters.append(answer.body.kind_responses[0].generation_counter)
+        around.wait(pause)
+    assert counters == [1, 2, 3, 4, 1]
