@@ -1,0 +1,70 @@
+"""xor-fast sim as a person and a program call it."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from typing import Any
+
+
+def run(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "xor_fast", "sim", *arguments],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+def figures(*arguments: str, hash_seed: str = "0") -> dict[str, Any]:
+    done = run(*arguments, "--json", hash_seed=hash_seed)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def test_256_nodes_make_one_ring_find_everything_and_replay() -> None:
+    first = figures("--nodes", "256", "--seed", "7", hash_seed="1")
+    assert (first["one_ring"], first["stored"], first["found"], first["lookups"]) == (True, 256, 256, 256)
+    assert first["virtual_seconds"] > 0 < first["real_seconds"]
+    again = figures("--nodes", "256", "--seed", "7", hash_seed="2")
+    assert again["trace"] == first["trace"]
+
+
+def test_a_person_reads_what_came_of_it() -> None:
+    done = run("--nodes", "8", "--seed", "2", "--signatures", "real")
+    assert done.returncode == 0
+    assert "8, one ring" in done.stdout
+    assert "8 of 8 found" in done.stdout
+    assert "seconds a second" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr  # no progress bar where no person looks
+
+
+def test_a_terminal_shows_progress() -> None:
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xor_fast", "sim", "--nodes", "48", "--seed", "3"],
+        env={**os.environ, "PYTHONPATH": os.getcwd(), "TERM": "xterm", "COLUMNS": "100"},
+        stdout=subprocess.DEVNULL,
+        stderr=follower,
+    )
+    os.close(follower)
+    shown = b""
+    try:
+        while chunk := os.read(leader, 65536):
+            shown += chunk
+    except OSError:  # the other end is closed: all was shown
+        pass
+    os.close(leader)
+    assert process.wait(60) == 0
+    assert b"joining" in shown
+    assert b"48/48" in shown
+
+
+def test_wrong_use_is_one_line_and_exit_code_2() -> None:
+    done = run("--nodes", "none")
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].endswith("'none' is not a number from 1 to 10000")
+    assert "Traceback" not in done.stderr
