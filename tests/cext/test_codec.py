@@ -198,6 +198,8 @@ def test_every_message_code() -> None:
         assert (m.Code[f"{pair[0]}_REQ"], m.Code[f"{pair[0]}_ANS"]) == ((code - 1) | 1, ((code - 1) | 1) + 1)
 
 
+requirement = pytest.mark.req  # the id stands in a table, not in the call
+
 CODES = [
     (0x03, 0x04, "attach", "00 00 00 0000 00", "00 00 00 0000 01", m.AttachReqAns, m.AttachReqAns),
     (0x07, 0x08, "store", "00 00 00000000", "0000", m.StoreReq, m.StoreAns),
@@ -213,7 +215,7 @@ CODES = [
 
 @pytest.mark.parametrize(
     ("request_code", "answer_code", "name", "request_body", "answer_body", "request_struct", "answer_struct"),
-    [pytest.param(*row, id=row[2], marks=pytest.mark.req(f"codec.msg.{row[2]}")) for row in CODES],
+    [pytest.param(*row, id=row[2], marks=requirement(f"codec.msg.{row[2]}")) for row in CODES],
 )
 def test_message_codes(
     request_code: int,

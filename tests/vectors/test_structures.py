@@ -43,9 +43,12 @@ def meaning(value: Any) -> Any:
     return value
 
 
+requirement = pytest.mark.req  # the ids stand in the vectors
+
+
 def vectors(name: str) -> list[Any]:
     found = json.loads((HERE / name).read_text())
-    return [pytest.param(v, id=v["from"], marks=pytest.mark.req(*v["req"]) if v["req"] else ()) for v in found]
+    return [pytest.param(v, id=v["from"], marks=requirement(*v["req"]) if v["req"] else ()) for v in found]
 
 
 def overlay(vector: dict[str, Any]) -> tuple[int, dict[int, DataModel]]:
