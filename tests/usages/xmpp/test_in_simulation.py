@@ -186,19 +186,27 @@ def test_a_location_that_names_anothers_node_leads_nowhere(overlay: Overlay) -> 
     assert not juliet.usage.streams
 
 
-def test_devices_that_contact_each_other_at_any_distance_end_with_one_stream(overlay: Overlay) -> None:
-    """XMPP's glare (notes 8.18): whatever crosses whatever, both ends keep the same one connection."""
+def test_devices_that_contact_each_other_at_any_distance_end_with_one_stream() -> None:
+    """XMPP's glare (notes 8.18): whatever crosses whatever, both ends keep the same one connection.
+
+    Whether anything crosses hangs on the distances in a world, so these are worlds of known seeds."""
+    crossed = sum(glare_rounds(Overlay(6, seed, pki=Pki(seed), users=USERS)) for seed in range(4))
+    assert crossed, "no round has crossed: the test shows nothing"
+
+
+def glare_rounds(overlay: Overlay) -> int:
+    """In how many of the rounds the contacts crossed."""
     random = overlay.world.random("glare")
     romeo, juliet = device(overlay, 2), device(overlay, 4)
     romeo.register()
     juliet.register()
     crossed = 0
-    for number in range(16):
+    for number in range(8):
         outcomes: list[Any] = []
         one, other = random.sample([(romeo, JULIET), (juliet, ROMEO)], 2)
         before = len(romeo.ready) + len(juliet.ready)
         one[0].begin_contact(one[1], outcomes)
-        overlay.world.run(0 if number < 8 else random.uniform(0, 0.5))  # those that begin together cross for sure
+        overlay.world.run(0 if number < 4 else random.uniform(0, 0.5))
         other[0].begin_contact(other[1], outcomes)
         assert overlay.world.run(30, lambda outcomes=outcomes: len(outcomes) == 2)  # type: ignore[misc]
         overlay.world.run(2)
@@ -211,4 +219,4 @@ def test_devices_that_contact_each_other_at_any_distance_end_with_one_stream(ove
         romeo.close(overlay.world.now, ours.ticket)
         juliet.close(overlay.world.now, theirs.ticket)
         overlay.world.run(2)
-    assert crossed, "no round has crossed: the test shows nothing"
+    return crossed
