@@ -3,11 +3,22 @@
 Everything here is signed and well formed as far as the data plane can tell; a bad member has a certificate, too."""
 
 from functools import partial
-from typing import Any
 
 import pytest
 
-from tests.core.hostile import APPLICATION, PLACE, UNKNOWN_KIND, USER, Hostile, Neighbours, remembered
+from tests.core.hostile import APPLICATION, UNKNOWN_KIND, Hostile, remembered
+from tests.core.neighbours import (
+    ARRAY,
+    BEFORE_OURS,
+    DICTIONARY,
+    NOW_MS,
+    PLACE,
+    Neighbours,
+    candidate,
+    error_code,
+    store,
+    value,
+)
 from tests.core.outside import OURS, node, resource
 from xor_fast import limits
 from xor_fast.actions import Dial, Notice
@@ -15,22 +26,16 @@ from xor_fast.cext import codec, ids
 from xor_fast.core.node import NewValue
 from xor_fast.errors import ErrorCode, RequestFailed
 from xor_fast.messages import (
-    AddressType,
     AppAttachReqAns,
     ArrayEntry,
     AttachReqAns,
-    ChordUpdateType,
     Code,
     DataValue,
     Destination,
     DestinationType,
     DictionaryEntry,
-    ErrorResponse,
     FetchReq,
-    IceCandidate,
-    IpAddressPort,
     JoinReq,
-    Message,
     RouteQueryReq,
     StoreAns,
     StoredData,
@@ -38,35 +43,14 @@ from xor_fast.messages import (
     StoreKindData,
     StoreKindResponse,
     StoreReq,
-    UpdateAns,
     UpdateReq,
 )
 from xor_fast.sim.fakes import FakeIdentity
-
-DICTIONARY, ARRAY = 0xF0000001, 0xF0000003
-BEFORE_OURS = b"\x7f" + b"\xff" * 15
-NOW_MS = 1_800_000_000_000
 
 
 @pytest.fixture
 def around() -> Neighbours:
     return Neighbours()
-
-
-def value(signer: FakeIdentity, data: bytes, time: int = NOW_MS, lifetime: int = 1000) -> StoredData:
-    entry = DictionaryEntry(signer.node_id, DataValue(True, data))
-    signed = codec.value_signature_input(PLACE, DICTIONARY, time, entry, signer.signer)
-    return StoredData(time, lifetime, entry, signer.sign(signed))
-
-
-def store(*values: StoredData, replica: int = 0, counter: int = 0) -> StoreReq:
-    return StoreReq(PLACE, replica, (StoreKindData(DICTIONARY, counter, values),))
-
-
-def error_code(messages: list[Message]) -> int:
-    (message,) = [message for message in messages if message.code == Code.ERROR]
-    assert isinstance(message.body, ErrorResponse)
-    return message.body.error_code
 
 
 # --- anything at all ----------------------------------------------------------------------------------
@@ -189,10 +173,6 @@ def test_repeated_requests_leave_one_timer(around: Neighbours) -> None:
     assert remembered(around.node)["node.timers._heap"] <= before + 1
 
 
-def candidate() -> IceCandidate:
-    return IceCandidate(IpAddressPort(AddressType.IPV4, b"\xc0\x00\x02\x01", 999), 4, b"1", 1)
-
-
 def test_app_attaches_that_lead_nowhere_cost_who_sends_them(around: Neighbours) -> None:
     """Dialling takes long if nobody is there; others must not wait for it."""
     around.node.register_application(APPLICATION, lambda now, connection: True)
@@ -234,38 +214,6 @@ def test_an_own_message_too_large_for_the_overlay_fails_at_once(around: Neighbou
     assert outcome.code == ErrorCode.MESSAGE_TOO_LARGE
 
 
-# --- what is acknowledged stays -------------------------------------------------------------------------
-
-
-def test_a_new_owner_that_refuses_a_value_is_asked_again(around: Neighbours) -> None:
-    """It may not know us yet. Until it has the value, we hold on to it, whoever else comes in between."""
-    writer, owner = around.members[0], around.member(BEFORE_OURS)
-    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
-    around.enter(owner)
-    around.wait(0.1)
-    (first,) = around.asked_of(owner, Code.STORE_REQ)
-    around.answer_to(owner, first, Code.ERROR, ErrorResponse(ErrorCode.FORBIDDEN))
-    around.received.clear()
-    around.wait(limits.REPLICA_RETRY + 0.1)
-    (second,) = around.asked_of(owner, Code.STORE_REQ)
-    assert second.header.transaction_id != first.header.transaction_id
-
-
-def test_the_range_of_a_predecessor_lost_during_a_join_goes_to_the_joiner(around: Neighbours) -> None:
-    """It will answer for it; without this, nobody who has the values would be asked for them."""
-    writer, predecessor, joiner = around.members[0], around.member(b"\x7f" + b"\xf0" * 15), around.member(BEFORE_OURS)
-    assert predecessor.node_id > PLACE
-    around.enter(predecessor)
-    replica = store(value(writer, b"v"), replica=1, counter=1)
-    assert around.put(predecessor, Code.STORE_REQ, replica)[-1].code == Code.STORE_ANS
-    admission = around.put(joiner, Code.JOIN_REQ, JoinReq(joiner.node_id))[-1]
-    assert admission.code == Code.UPDATE_REQ  # none of our own values lies between the two
-    around.leave(predecessor)
-    around.answer_to(joiner, admission, Code.UPDATE_ANS, UpdateAns())
-    around.wait(0.1)
-    assert len(around.asked_of(joiner, Code.STORE_REQ)) == 1
-
-
 def test_values_that_expire_in_the_queue_do_not_break_it(around: Neighbours) -> None:
     """Hundreds at once, while the successor takes none: each is over the moment it is taken up."""
     link_of = around.members[0]
@@ -282,40 +230,3 @@ def test_values_that_expire_in_the_queue_do_not_break_it(around: Neighbours) -> 
     around.wait(40)
     assert len(around.node.storage) == 0
     assert around.node.counters["replicas_sent"] == limits.HANDOVER_WINDOW
-
-
-def test_a_joiner_that_has_started_over_refuses_to_be_admitted() -> None:
-    """Its answer would end the claim of the admitting peer, and nobody would take up the range."""
-    around = Neighbours(started=False)
-    around.node.join(around.now, [("192.0.2.1", 6084)], lambda now, outcome: None)
-    answers = around.put(around.members[3], Code.UPDATE_REQ, UpdateReq(1, 2, (OURS,), ()))
-    assert error_code(answers) == ErrorCode.IN_PROGRESS
-
-
-def test_an_answerer_that_wants_an_update_gets_it_with_the_link(around: Neighbours) -> None:
-    """send_update stands in the answer to an Attach, too (notes 4.5)."""
-    informer, named = around.members[3], FakeIdentity(ids.successor_id(OURS), USER)
-    around.enter(informer)
-    around.put(informer, Code.UPDATE_REQ, UpdateReq(1, 2, (), (named.node_id,)))
-    (attach,) = around.asked_of(informer, Code.ATTACH_REQ)
-    body = AttachReqAns(b"", b"", b"active", (candidate(),), True)
-    fields: dict[str, Any] = {"transaction_id": attach.header.transaction_id, "signer": named}
-    around.deliver(informer, around.message(Code.ATTACH_ANS, body, **fields))
-    around.connect(named)
-    (update,) = around.asked_of(named, Code.UPDATE_REQ)
-    assert isinstance(update.body, UpdateReq)
-    assert update.body.type == ChordUpdateType.FULL
-
-
-def test_a_counter_is_remembered_as_long_as_promised(around: Neighbours, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counted from the end of its own last value, whatever else has expired before."""
-    monkeypatch.setattr(limits, "COUNTER_MEMORY", 100.0)
-    writer = around.members[0]
-    counters = []
-    for number, pause in enumerate((11, 80, 60, 120, 0)):
-        data = value(writer, b"v", NOW_MS + number, lifetime=10)
-        (answer,) = around.put(writer, Code.STORE_REQ, store(data), resource(PLACE))
-        assert isinstance(answer.body, StoreAns)
-        counters.append(answer.body.kind_responses[0].generation_counter)
-        around.wait(pause)
-    assert counters == [1, 2, 3, 4, 1]

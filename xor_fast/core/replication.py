@@ -86,6 +86,7 @@ class Replication:
         self._is_filling = False
         self._handover: _Handover | None = None
         self._rebalance_at: Timer | None = None
+        self._pause = limits.REPLICA_RETRY  # until refused replicas are sent again; grows while nothing changes
 
     # --- who may replicate to us ---------------------------------------------------------------------
 
@@ -150,9 +151,12 @@ class Replication:
             if left == 0:
                 over(now, good)
 
-        for kind, key, _ in values:
-            # Ahead of what waits in the queue: somebody waits for this answer.
-            self._send(now, _Push(resource, kind, key, target, number, one_over))
+        for kind, key, held in values:
+            if target in held.copies:
+                one_over(now, True)  # the same Store once more: it has the value already
+            else:
+                # Ahead of what waits in the queue: somebody waits for this answer.
+                self._send(now, _Push(resource, kind, key, target, number, one_over))
 
     def _pushed(self, waiting: _Waiting, number: int, now: float, ok: bool) -> None:
         waiting.left -= 1
@@ -175,6 +179,7 @@ class Replication:
 
     def neighbours_changed(self, now: float, failed: bool) -> None:
         """Look over all values soon: at once after a join, after the hold-down when a neighbour failed (10.7.1)."""
+        self._pause = limits.REPLICA_RETRY
         # What is ours now is noted at once: if another comes in between before the hold-down is over, it is owed this.
         for resource, _, _, held in self._storage.everything():
             held.owned = held.owned or self._node.ring.is_responsible(resource)
@@ -193,6 +198,13 @@ class Replication:
             timer.cancel()
         self._rebalance_at = self._node.timers.at(when, self._rebalance)
 
+    def _try_again(self, now: float) -> None:
+        """Refused because views differ, or lost: look over all values once the dust has settled (notes 5.17)."""
+        timer = self._rebalance_at
+        if timer is None or not timer.active or timer.when > now + self._pause:
+            self._schedule(now + self._pause)
+            self._pause = min(2 * self._pause, limits.REPLICA_RETRY_CEILING)
+
     def _rebalance(self, now: float) -> None:
         ring = self._node.ring
         if not ring.joined:
@@ -202,6 +214,7 @@ class Replication:
         for resource, kind, key, held in self._storage.everything():
             if ring.is_responsible(resource):
                 held.owned = True
+                held.copies.intersection_update(targets)  # who is no longer in the replica set may let go of it
                 for number, target in enumerate(targets, 1):
                     self._replicate(now, resource, kind, key, held, target, number)
                 continue
@@ -226,8 +239,8 @@ class Replication:
 
         def over(now: float, ok: bool) -> None:
             self._rebalancing.discard(what)
-            if not ok:  # refused because views differ, or lost: look again after the dust has settled (notes 5.17)
-                self._schedule(now + limits.REPLICA_RETRY)
+            if not ok:
+                self._try_again(now)
             elif held.owned and not self._node.ring.is_responsible(resource):
                 self._schedule(now + limits.REPLICA_RETRY)  # the new owner has it: is it still ours to keep?
 

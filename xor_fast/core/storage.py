@@ -378,7 +378,9 @@ class Storage:
             raise ConfigError(f"these bytes are not an exported store: {error}") from None
         self._node.writer.remember_times(export.last_times)
         away = max(0, self._node.wall_ms(now) - export.wall_ms) // 1000
-        return sum(self._import_one(now, away, store, certificates) for store, certificates in export.stores)
+        kept = sum(self._import_one(now, away, store, certificates) for store, certificates in export.stores)
+        self.replication.neighbours_changed(now, failed=False)
+        return kept
 
     def _import_one(self, now: float, away: int, encoded: bytes, ders: list[bytes]) -> int:
         """One value back on its shelf, if its life goes on and its signature and access control still hold."""
@@ -402,7 +404,9 @@ class Storage:
         there = shelf.values.get(key_of(data))
         if there is None or there.data.storage_time < data.storage_time:
             lived = msgspec.structs.replace(data, lifetime=data.lifetime - away)
-            self.put(now, shelf, key_of(data), Held(lived, certificates, now))
+            held = Held(lived, certificates, now)
+            held.owned = True  # we may be the only one who brings it back: whoever is responsible now is to get it
+            self.put(now, shelf, key_of(data), held)
             shelf.generation = max(shelf.generation, kind_data.generation_counter)
         return 1
 

@@ -1,0 +1,156 @@
+"""Where values go when the ring changes, seen from the links of one peer: what was acknowledged stays (RFC 6940 10)."""
+
+from typing import Any
+
+import pytest
+
+from tests.core.neighbours import BEFORE_OURS, NOW_MS, PLACE, USER, Neighbours, candidate, error_code, store, value
+from tests.core.outside import OURS, resource
+from xor_fast import limits
+from xor_fast.cext import ids
+from xor_fast.errors import ErrorCode
+from xor_fast.messages import (
+    AttachReqAns,
+    ChordUpdateType,
+    Code,
+    ErrorResponse,
+    JoinReq,
+    StoreAns,
+    StoreKindResponse,
+    StoreReq,
+    UpdateAns,
+    UpdateReq,
+)
+from xor_fast.sim.fakes import FakeIdentity
+
+
+@pytest.fixture
+def around() -> Neighbours:
+    return Neighbours()
+
+
+def test_a_new_owner_that_refuses_a_value_is_asked_again(around: Neighbours) -> None:
+    """It may not know us yet. Until it has the value, we hold on to it, whoever else comes in between."""
+    writer, owner = around.members[0], around.member(BEFORE_OURS)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    around.enter(owner)
+    around.wait(0.1)
+    (first,) = around.asked_of(owner, Code.STORE_REQ)
+    around.answer_to(owner, first, Code.ERROR, ErrorResponse(ErrorCode.FORBIDDEN))
+    around.received.clear()
+    around.wait(limits.REPLICA_RETRY + 0.1)
+    (second,) = around.asked_of(owner, Code.STORE_REQ)
+    assert second.header.transaction_id != first.header.transaction_id
+
+
+def test_the_range_of_a_predecessor_lost_during_a_join_goes_to_the_joiner(around: Neighbours) -> None:
+    """It will answer for it; without this, nobody who has the values would be asked for them."""
+    writer, predecessor, joiner = around.members[0], around.member(b"\x7f" + b"\xf0" * 15), around.member(BEFORE_OURS)
+    assert predecessor.node_id > PLACE
+    around.enter(predecessor)
+    replica = store(value(writer, b"v"), replica=1, counter=1)
+    assert around.put(predecessor, Code.STORE_REQ, replica)[-1].code == Code.STORE_ANS
+    admission = around.put(joiner, Code.JOIN_REQ, JoinReq(joiner.node_id))[-1]
+    assert admission.code == Code.UPDATE_REQ  # none of our own values lies between the two
+    around.leave(predecessor)
+    around.answer_to(joiner, admission, Code.UPDATE_ANS, UpdateAns())
+    around.wait(0.1)
+    assert len(around.asked_of(joiner, Code.STORE_REQ)) == 1
+
+
+def test_a_joiner_that_has_started_over_refuses_to_be_admitted() -> None:
+    """Its answer would end the claim of the admitting peer, and nobody would take up the range."""
+    around = Neighbours(started=False)
+    around.node.join(around.now, [("192.0.2.1", 6084)], lambda now, outcome: None)
+    answers = around.put(around.members[3], Code.UPDATE_REQ, UpdateReq(1, 2, (OURS,), ()))
+    assert error_code(answers) == ErrorCode.IN_PROGRESS
+
+
+def test_an_answerer_that_wants_an_update_gets_it_with_the_link(around: Neighbours) -> None:
+    """send_update stands in the answer to an Attach, too (notes 4.5)."""
+    informer, named = around.members[3], FakeIdentity(ids.successor_id(OURS), USER)
+    around.enter(informer)
+    around.put(informer, Code.UPDATE_REQ, UpdateReq(1, 2, (), (named.node_id,)))
+    (attach,) = around.asked_of(informer, Code.ATTACH_REQ)
+    body = AttachReqAns(b"", b"", b"active", (candidate(),), True)
+    fields: dict[str, Any] = {"transaction_id": attach.header.transaction_id, "signer": named}
+    around.deliver(informer, around.message(Code.ATTACH_ANS, body, **fields))
+    around.connect(named)
+    (update,) = around.asked_of(named, Code.UPDATE_REQ)
+    assert isinstance(update.body, UpdateReq)
+    assert update.body.type == ChordUpdateType.FULL
+
+
+def test_a_counter_is_remembered_as_long_as_promised(around: Neighbours, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted from the end of its own last value, whatever else has expired before."""
+    monkeypatch.setattr(limits, "COUNTER_MEMORY", 100.0)
+    writer = around.members[0]
+    counters = []
+    for number, pause in enumerate((11, 80, 60, 120, 0)):
+        data = value(writer, b"v", NOW_MS + number, lifetime=10)
+        (answer,) = around.put(writer, Code.STORE_REQ, store(data), resource(PLACE))
+        assert isinstance(answer.body, StoreAns)
+        counters.append(answer.body.kind_responses[0].generation_counter)
+        around.wait(pause)
+    assert counters == [1, 2, 3, 4, 1]
+
+
+def confirm_replicas(around: Neighbours, member: FakeIdentity) -> int:
+    """The member takes each replica it was sent; how many."""
+    requests = around.asked_of(member, Code.STORE_REQ)
+    for request in requests:
+        assert isinstance(request.body, StoreReq)
+        kinds = tuple(StoreKindResponse(k.kind, k.generation_counter) for k in request.body.kind_data)
+        around.answer_to(member, request, Code.STORE_ANS, StoreAns(kinds))
+    return len(requests)
+
+
+def test_who_was_out_of_the_replica_set_gets_a_new_copy(around: Neighbours) -> None:
+    """It has let go of the value while three others stood between; when they go, it has to get it again."""
+    writer, near, far = around.members[0], around.members[3], around.members[4]
+    around.enter(near, far)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    assert [confirm_replicas(around, member) for member in (near, far)] == [1, 1]
+    between = [around.member(OURS[:8] + bytes([n]) * 8) for n in (1, 2, 3)]
+    around.received.clear()
+    around.enter(*between)
+    around.wait(0.1)
+    assert [confirm_replicas(around, member) for member in between] == [1, 1, 0]
+    around.received.clear()
+    for member in between:
+        around.leave(member)
+    around.wait(limits.HOLD_DOWN + 0.1)
+    assert [confirm_replicas(around, member) for member in (near, far)] == [1, 1]
+
+
+def test_a_value_brought_back_by_a_restart_goes_to_whoever_is_responsible_now(around: Neighbours) -> None:
+    writer = around.members[0]
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    again = Neighbours()
+    owner = again.member(BEFORE_OURS)
+    again.enter(owner)
+    assert again.node.import_store(again.now, around.node.export_store(around.now)) == 1
+    again.wait(0.1)
+    assert len(again.asked_of(owner, Code.STORE_REQ)) == 1
+
+
+def test_the_same_store_once_more_sends_no_replicas(around: Neighbours) -> None:
+    writer, successor = around.members[0], around.members[3]
+    around.enter(successor)
+    for _ in range(20):
+        around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+        confirm_replicas(around, successor)
+        assert len(around.asked_of(writer, Code.STORE_ANS)) == 1
+    assert around.node.counters["replicas_sent"] == 1
+
+
+def test_a_replica_refused_for_good_is_offered_ever_more_seldom(around: Neighbours) -> None:
+    writer, successor = around.members[0], around.members[3]
+    around.enter(successor)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    for _ in range(600):
+        for request in around.asked_of(successor, Code.STORE_REQ):
+            around.answer_to(successor, request, Code.ERROR, ErrorResponse(ErrorCode.DATA_TOO_LARGE))
+        around.received.clear()
+        around.wait(1)
+    assert 5 < around.node.counters["replicas_sent"] < 15
