@@ -72,6 +72,20 @@ def test_a_stanza_is_there_with_its_last_byte() -> None:
     assert [type(item) for item in reader.feed(stanza[-1:])] == [TopLevel]
 
 
+def test_what_stands_before_a_fault_is_read() -> None:
+    for fault in (b"<!-- x", b"<?x y?>", b"x", b"</x>", b"&x;"):
+        assert [type(item) for item in read(HEAD + b"<iq/>" + fault)] == [tuple, tuple, str]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 0])
+def test_no_cut_splits_what_looks_like_markup(cut: int) -> None:
+    """Quotes, angle brackets and the ends of sections where they mean nothing."""
+    body = "<b xmlns='' a='>\"' c=\"'&lt;>'\">]] ' \" > <![CDATA[ ]] ]>' <!-- \" ]]>&#x1F339;&gt;\N{ROSE}</b>"
+    (_, (text, _)) = read(HEAD + f"<message>{body}</message>".encode(), cut)
+    (inner,) = ElementTree.fromstring(text)
+    assert canonicalize(ElementTree.tostring(inner, "unicode")) == canonicalize(body)
+
+
 @pytest.mark.parametrize("cut", [0, 1])
 @pytest.mark.parametrize(
     ("data", "condition"),

@@ -5,6 +5,7 @@ names of a stream's whole life, because expat remembers each name it has met unt
 """
 
 import pyexpat
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +20,15 @@ _NS_XML = "http://www.w3.org/XML/1998/namespace"
 _NS_XMLNS = "http://www.w3.org/2000/xmlns/"
 _STREAM = f"{{{NS_STREAM}}}stream"
 _UNDEFINED_ENTITY = 11  # XML_ERROR_UNDEFINED_ENTITY of expat
+_CDATA = b"<![CDATA["
+_COMMENT = b"<!--"
+_TOKEN = re.compile(  # whole markup; what can never become whole is let through, for expat to say what is wrong with it
+    rb"""(?xs) [^<&]+
+    | & [^;<&]*+ (?: ; | (?=[<&]) )
+    | <!\[CDATA\[
+    | <\? .*? \?>
+    | < (?! \? | !-- ) (?> [^"'<>]+ | "[^"]*" | '[^']*' )*+ (?: > | (?=<) )"""
+)
 
 
 class StreamError(Exception):
@@ -66,14 +76,14 @@ class XmlReader:
         self._names_size = 0
         self._depth = 0
         self._fed = 0
+        self._unfinished = b""
+        self._in_cdata = False
         self._stanza_start = 0
         self._builder = TreeBuilder()
         # No shared table of names: ours is counted. The prefix is asked for because expat keeps names with it.
         parser = self._parser = pyexpat.ParserCreate("utf-8", "}", None)
         parser.namespace_prefixes = True
         parser.buffer_text = True
-        if hasattr(parser, "SetReparseDeferralEnabled"):
-            parser.SetReparseDeferralEnabled(False)  # else a stanza whose last byte comes alone is held back
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
@@ -93,16 +103,21 @@ class XmlReader:
                 raise fault
 
     def _parse(self, piece: bytes) -> StreamError | None:
+        piece = self._unfinished + piece
         try:
             # Whatever it is told, expat reads UTF-16 if the first two bytes look like it: a byte order mark, or a zero.
             # RFC 6120 11.6 allows UTF-8 without a mark only.
             if self._fed < 2 and (piece[0] >= 0xEF or 0 in piece[:2]):
                 raise StreamError("unsupported-encoding")
-            self._fed += len(piece)
-            self._parser.Parse(piece, False)
-            unfinished = self._parser.CurrentByteIndex
-            self._bound(unfinished, limits.MAX_TAG_SIZE, "tag")  # an unfinished tag is scanned again at each piece
-            self._bound(self._stanza_start if self._depth > 1 else unfinished, limits.MAX_STANZA_SIZE, "stanza")
+            whole = self._whole(piece)
+            self._unfinished = piece[whole:]  # scanned again when more comes, hence its bound
+            self._fed += whole
+            self._parser.Parse(piece[:whole], False)
+            if self._unfinished.startswith(_COMMENT):
+                raise StreamError("restricted-xml")
+            self._bound(len(self._unfinished), limits.MAX_TAG_SIZE, "tag")
+            start = self._stanza_start if self._depth > 1 else self._parser.CurrentByteIndex
+            self._bound(self._fed + len(self._unfinished) - start, limits.MAX_STANZA_SIZE, "stanza")
         except StreamError as error:
             return error
         except pyexpat.ExpatError as error:
@@ -111,8 +126,27 @@ class XmlReader:
             return StreamError("restricted-xml" if restricted else "not-well-formed", str(error))
         return None
 
-    def _bound(self, start: int, limit: int, what: str) -> None:
-        if self._fed - start > limit:
+    def _whole(self, data: bytes) -> int:
+        """Where the last whole markup of `data` ends.
+
+        expat gets no more than that: given an unfinished tag it waits for about twice as many bytes before it looks
+        again (since 2.6, and in Debian's 2.5), so a stanza whose last byte comes alone would be held back.
+        """
+        at = 0
+        while True:
+            if self._in_cdata:
+                end = data.find(b"]]>", at)
+                if end < 0:
+                    return max(at, len(data) - 2)  # the two may be the beginning of its end
+                self._in_cdata, at = False, end + 3
+            token = _TOKEN.match(data, at)
+            if token is None:
+                return at
+            at = token.end()
+            self._in_cdata = token[0] == _CDATA
+
+    def _bound(self, size: int, limit: int, what: str) -> None:
+        if size > limit:
             raise StreamError("policy-violation", f"a {what} is longer than {limit} bytes")
 
     # --- what expat calls ----------------------------------------------------------------------------
