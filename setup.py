@@ -42,6 +42,15 @@ setup(
             )
             for name in MODULES
             if os.path.exists(f"xor_fast/cext/{name}.pyx")
+        ]
+        + [
+            Extension(
+                "xor_fast.net.openssl",
+                ["xor_fast/net/openssl.pyx"],
+                libraries=["ssl", "crypto"],
+                extra_compile_args=compile_args,
+                extra_link_args=link_args,
+            )
         ],
         compiler_directives={
             "language_level": "3",

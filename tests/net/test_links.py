@@ -13,7 +13,7 @@ import pytest
 
 from tests.net import drive
 from tests.net.drive import dial, do, listens_at, peer_of, until
-from tests.net.pki import credentials, node_id_of, pki
+from tests.net.pki import credentials, node_id_of, pki, stdlib_client
 from xor_fast import limits
 from xor_fast.actions import ClosePort, Dial, Hangup, Left, Notice, OpenPort, Purpose
 from xor_fast.errors import ConfigError, RequestFailed, StateError
@@ -66,10 +66,8 @@ def test_each_side_gets_the_certificate_of_the_other(run: Any) -> None:
 def test_a_client_without_certificate_is_refused(run: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with peer_of(credentials(A)) as (a, peer_a):
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
             host, port = listens_at(peer_a)
+            context = stdlib_client(None)
             try:
                 reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname="")
                 writer.write(b"\x80")
@@ -162,7 +160,7 @@ def test_a_reader_that_stops_makes_the_link_full_and_then_free_again(run: Any) -
         async with peer_of(credentials(A)) as (a, peer_a):
             own = credentials(B)
             reader, writer = await asyncio.open_connection(
-                *listens_at(peer_a), ssl=Tls(own).client, server_hostname="", limit=1
+                *listens_at(peer_a), ssl=stdlib_client(own), server_hostname="", limit=1
             )
             await until(lambda: a.received, "link up")
             chunk = bytes(1 << 20)

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.net.drive import run, until
-from tests.net.pki import pki
+from tests.net.pki import pki, stdlib_client
 from tests.net.test_peers import ring, to
 from tests.pki import NOT_AFTER_MS, NOT_BEFORE_MS, Pki
 from xor_fast.net.peer import Peer
-from xor_fast.net.tls import Credentials, Tls
+from xor_fast.net.tls import Credentials
 from xor_fast.trust.authority import Authority
 
 NOBODY = b"\x11" * 16
@@ -42,9 +42,9 @@ def message(
 @asynccontextmanager
 async def member(target: Peer, i: int = 40) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A TLS connection of a member of the overlay, who then sends what it likes."""
-    tls = Tls(Credentials.of(pki(1).identity(i), pki(1).overlay))
+    context = stdlib_client(Credentials.of(pki(1).identity(i), pki(1).overlay))
     assert target.address is not None
-    reader, writer = await asyncio.open_connection(*target.address, ssl=tls.client, server_hostname="")
+    reader, writer = await asyncio.open_connection(*target.address, ssl=context, server_hostname="")
     yield reader, writer
     writer.transport.abort()
 
@@ -131,7 +131,7 @@ def test_a_stranger_gets_nowhere_and_one_line_says_why(kind: str, caplog: pytest
             assert peers[0].address is not None
             try:
                 reader, writer = await asyncio.open_connection(
-                    *peers[0].address, ssl=Tls(make()).client, server_hostname=""
+                    *peers[0].address, ssl=stdlib_client(make()), server_hostname=""
                 )
                 writer.write(frame(message()))
                 assert await reader.read() == b""

@@ -5,13 +5,12 @@ They are TLS flows of their own: no RELOAD message runs on them, and they are in
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from xor_fast import limits
 from xor_fast.errors import StateError
 from xor_fast.net.journal import explain
-from xor_fast.net.links import READ_BUFFER
-from xor_fast.net.tls import Connection, peer_certificates
+from xor_fast.net.tls import Transport
 from xor_fast.net.turn import Turn
 
 if TYPE_CHECKING:
@@ -28,14 +27,14 @@ class Receiver(Protocol):
         """The connection has ended; called once, nothing comes after it."""
 
 
-class Application(Connection):
+class Application:
     """One connection to an application of another node. What comes before `attach` is kept, up to a bound.
 
     certificates   DER, as the other side sent them; the node has checked that they are the right ones
     """
 
     def __init__(self, owner: "Applications", ticket: int) -> None:
-        super().__init__()
+        self.is_up = False
         self.ticket = ticket
         self.certificates: list[bytes] = []
         self._owner = owner
@@ -83,20 +82,16 @@ class Application(Connection):
 
     # --- what the transport calls ---
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Transport) -> None:
         self.is_up = True
-        self.transport = cast(asyncio.Transport, transport)
-        self.certificates = peer_certificates(transport)
+        self.transport = transport
+        self.certificates = transport.peer_certificates()
         if not self._owner.up(self):
             self.transport.abort()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return READ_BUFFER
-
-    def buffer_updated(self, nbytes: int) -> None:
-        data = bytes(READ_BUFFER[:nbytes])
+    def data_received(self, data: memoryview) -> None:
         if self._receiver is not None:
-            self._receiver.received(data)
+            self._receiver.received(bytes(data))
             return
         self._early += data
         if len(self._early) >= limits.MAX_EARLY_BYTES:
@@ -108,8 +103,8 @@ class Application(Connection):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end = explain(exc) if exc is not None else "closed by the other side"
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end = explain(error) if error is not None else "closed by the other side"
         self._writable.set()
         self._owner.down(self)
         if self._receiver is not None:
@@ -123,7 +118,7 @@ class Applications:
         self._node = node
         self._turn = turn
         self._waiting: dict[int, Application] = {}
-        self.open: set[asyncio.WriteTransport] = set()  # also those that are saying goodbye
+        self.open: set[Transport] = set()  # also those that are saying goodbye
 
     def protocol(self, ticket: int) -> Application:
         """For a connection that was dialled for `ticket`, or came to the port opened for it."""

@@ -60,7 +60,7 @@ class Dialer:
         for address in action.addresses:
             try:
                 async with self._slots:
-                    await self._tls.connect(address, partial(make, action.ticket))
+                    await self._tls.connect(address, make(action.ticket))
             except (OSError, TimeoutError, ValueError) as error:  # ValueError: uvloop on an address that is none
                 self._counters["failed_connects"] += 1
                 reasons.append(f"{_text(address)}: {explain(error)}")

@@ -1,7 +1,6 @@
 """The log of a node: one line a matter, and strangers cannot fill it."""
 
 import logging
-import ssl
 from time import monotonic
 
 from xor_fast import limits
@@ -41,11 +40,7 @@ class Journal:
 
 def explain(error: BaseException) -> str:
     """One line on why a handshake or a connection failed, for the log: no traceback, no C file names."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate refused: {error.verify_message}"
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return f"TLS: {error.reason.lower().replace('_', ' ')}"
-    if isinstance(error, TimeoutError | ConnectionAbortedError):  # uvloop aborts when a handshake takes too long
+    if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ConnectionResetError):
         return "closed by the other side"

@@ -3,22 +3,17 @@
 The driver keeps no state of RELOAD: a link is a number the node gave us and a transport.
 """
 
-import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from xor_fast import limits
 from xor_fast.net.journal import explain
-from xor_fast.net.tls import Connection, peer_certificates
+from xor_fast.net.tls import Connection, Transport
 from xor_fast.net.turn import Turn
 
 if TYPE_CHECKING:
     from xor_fast.core.node import Node
-
-# One buffer for all links: data is used only during the call. A plain Protocol would cost a fresh 256 KiB object
-# a read, and it must be a memoryview: asyncio's own TLS loses data with a bytearray.
-READ_BUFFER = memoryview(bytearray(limits.READ_SIZE))
 
 
 class Links:
@@ -27,7 +22,7 @@ class Links:
     def __init__(self, node: "Node", turn: Turn) -> None:
         self.node = node
         self.turn = turn
-        self.open: set[asyncio.WriteTransport] = set()  # also those that are saying goodbye
+        self.open: set[Transport] = set()  # also those that are saying goodbye
         self._links: dict[int, _Link] = {}
         self._writes: dict[int, Callable[[bytes], None]] = {}
 
@@ -65,7 +60,7 @@ class Links:
 
     def up(self, protocol: "_Link", ticket: int | None) -> int:
         """A handshake is done. Gives the link's number, or -1 if the node does not want it."""
-        link = self.node.link_up(monotonic(), peer_certificates(protocol.transport), ticket)
+        link = self.node.link_up(monotonic(), protocol.transport.peer_certificates(), ticket)
         if link >= 0:
             self._links[link] = protocol
             self._writes[link] = protocol.transport.write
@@ -90,16 +85,16 @@ def _ignore(now: float, link: int, data: memoryview) -> bool:
     return True
 
 
-class _Link(Connection):
+class _Link:
     """One connection. `link` is -1 before the handshake is done, and once it is refused, hung up or lost.
 
-    get_buffer and buffer_updated run once for every read of every link: nothing is to be added to them.
+    data_received runs once for every read of every link: nothing is to be added to it.
     """
 
-    __slots__ = ("_heard", "_links", "_ticket", "_turn", "link", "receive", "transport")
+    __slots__ = ("_heard", "_links", "_ticket", "_turn", "is_up", "link", "receive", "transport")
 
     def __init__(self, links: Links, ticket: int | None) -> None:
-        super().__init__()
+        self.is_up = False
         self.link = -1
         self.receive: Callable[[float, int, memoryview], bool] = links.node.receive
         self._links = links
@@ -107,22 +102,19 @@ class _Link(Connection):
         self._ticket = ticket
         self._heard = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Transport) -> None:
         self.is_up = True
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = transport
         self._links.open.add(self.transport)
-        self.transport.set_write_buffer_limits(high=limits.LINK_BACKLOG_MARK)
+        self.transport.limit_backlog(limits.LINK_BACKLOG_MARK)
         self.link = self._links.up(self, self._ticket)
         if self.link < 0:
             self.receive = _ignore
             self.transport.abort()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return READ_BUFFER
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: memoryview) -> None:
         self._heard = True
-        if not self.receive(monotonic(), self.link, READ_BUFFER[:nbytes]):
+        if not self.receive(monotonic(), self.link, data):
             self._links.hang_up(self.link, "the other side broke the framing (RFC 6940 6.6.2)")
         if not self._turn.is_due:
             self._turn()
@@ -138,13 +130,13 @@ class _Link(Connection):
             self._links.node.link_full(monotonic(), self.link, is_full)
             self._turn()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         self._links.open.discard(self.transport)
         link = self.link
         if self._links.forget(link) is None:
             return
-        if exc is not None:
-            reason = explain(exc)
+        if error is not None:
+            reason = explain(error)
         elif self._heard:
             reason = "closed by the other side"
         else:

@@ -5,14 +5,14 @@ import errno
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from xor_fast import limits
 from xor_fast.actions import Address
 from xor_fast.errors import ConfigError
 from xor_fast.net.journal import Journal, explain
-from xor_fast.net.tls import Connection, ProtocolFactory, Tls
+from xor_fast.net.tls import Connection, Tls
 
 _ACCEPTS_A_TURN = 64  # then the peers get their turn again
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
@@ -39,7 +39,7 @@ def address_of(sock: socket.socket) -> Address:
 
 
 class Listener:
-    """Accepts on `sock` and hands every finished connection to a protocol made by `factory`.
+    """Accepts on `sock` and hands every connection to its user, made by `make`.
 
     At most `most` handshakes are unfinished at a time. One more closes the oldest: an honest one takes milliseconds,
     so it is done long before it is the oldest, while whoever only holds connections open loses them. `counters` gets
@@ -50,7 +50,7 @@ class Listener:
         self,
         sock: socket.socket,
         tls: Tls,
-        factory: ProtocolFactory,
+        make: Callable[[], Connection],
         most: int,
         journal: Journal,
         counters: Counter[str],
@@ -58,7 +58,7 @@ class Listener:
         self.address = address_of(sock)
         self._sock = sock
         self._tls = tls
-        self._factory = factory
+        self._make = make
         self._most = most
         self._journal = journal
         self._counters = counters
@@ -100,8 +100,8 @@ class Listener:
             self._counters["refused_handshakes"] += 1
             self._journal.remark(f"{self._most} unfinished TLS handshakes on one port: closing the oldest ones")
         sock.setblocking(False)
-        connection = self._factory()
-        task = self._loop.create_task(self._tls.accept(sock, lambda: connection))
+        connection = self._make()
+        task = self._loop.create_task(self._tls.accept(sock, connection))
         self._handshakes[task] = connection
         task.add_done_callback(partial(self._finished, sock, peer))
 

@@ -12,13 +12,15 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from time import time_ns
-from typing import Any, cast
+from typing import cast
 
 from xor_fast import limits
 from xor_fast.errors import ConfigError
 from xor_fast.net.journal import explain
-from xor_fast.net.tls import Credentials, ProtocolFactory, Tls
+from xor_fast.net.openssl import TlsError
+from xor_fast.net.tls import READ_BUFFER, Connection, Credentials, Tls
 
 # --- the file (draft-ietf-opsawg-pcapng; every block: type, length, body in 4-byte steps, length again) --------------
 
@@ -26,6 +28,7 @@ _SECTION, _INTERFACE, _PACKET, _SECRETS = 0x0A0D0D0A, 1, 6, 10
 _LINKTYPE_RAW = 101  # each packet begins with its IP header
 _TLS_KEY_LOG = 0x544C534B
 _SEGMENT = 16384  # TCP payload of one made-up packet
+_ENCODING_DER = 2  # _ssl.ENCODING_DER
 _SYN, _ACK, _PSH, _FIN = 0x02, 0x10, 0x08, 0x01
 
 
@@ -160,18 +163,18 @@ class TappedTls(Tls):
         # OpenSSL appends to the key log by name: in memory, read through our own descriptor
         self._key_log = os.memfd_create("keys")
         self._key_log_read = 0
-        self.server.keylog_filename = f"/proc/self/fd/{self._key_log}"
+        self._server = _server_context(credentials)
+        self._server.keylog_filename = f"/proc/self/fd/{self._key_log}"
 
-    async def accept(self, sock: socket.socket, factory: ProtocolFactory) -> None:
-        loop = asyncio.get_running_loop()
+    async def accept(self, sock: socket.socket, connection: Connection) -> None:
         conversation = _Conversation(self._file, sock)
-        pipe = _TappedTransport(self.server, factory(), conversation, self.write_keys)
-        transport, _ = await loop.connect_accepted_socket(lambda: pipe, sock)
+        tapped = _TappedTransport(self._server, connection, conversation, self.write_keys)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: tapped, sock)
         try:
             async with asyncio.timeout(limits.HANDSHAKE_TIMEOUT):
-                await pipe.ready
+                await tapped.ready
         except BaseException:
-            transport.abort()
+            tapped.abort()
             raise
 
     def write_keys(self) -> None:
@@ -182,25 +185,49 @@ class TappedTls(Tls):
             self._file.secrets(lines)
 
 
-class _TappedTransport(asyncio.Transport, asyncio.Protocol):
-    """The server side of one TLS connection: a transport to the protocol above it, a protocol to the TCP below it."""
+def _server_context(credentials: Credentials) -> ssl.SSLContext:
+    """Of Python's `ssl`, which works in memory; the same rules as in openssl.pyx."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=b"".join(credentials.roots))
+    pem = "".join(map(ssl.DER_cert_to_PEM_cert, credentials.certificates)).encode()
+    # ssl reads keys from files only: one in memory, which vanishes with its descriptor
+    descriptor = os.memfd_create("key")
+    try:
+        os.write(descriptor, credentials.key + b"\n" + pem)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    return context
+
+
+def _tls_error(error: ssl.SSLError) -> TlsError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TlsError(f"certificate refused: {error.verify_message}")
+    return TlsError("TLS: " + (error.reason or "connection closed").lower().replace("_", " "))
+
+
+class _TappedTransport(asyncio.Protocol):
+    """The server side of one TLS connection: a Transport to its user, a protocol to the TCP below."""
 
     def __init__(
         self,
         context: ssl.SSLContext,
-        protocol: asyncio.BaseProtocol,
+        connection: Connection,
         conversation: _Conversation,
         write_keys: Callable[[], None],
     ) -> None:
-        super().__init__()
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._protocol = cast(asyncio.BufferedProtocol, protocol)
+        self._loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        self._connection = connection
         self._conversation = conversation
         self._write_keys = write_keys
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._is_up = False
         self._is_closing = False
         self._is_paused = False
 
@@ -212,35 +239,34 @@ class _TappedTransport(asyncio.Transport, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now = microseconds()
         self._incoming.write(data)
-        begins = not self._is_up and self._shake_hands()
+        begins = not self._connection.is_up and self._shake_hands()
         # After TLS has seen the bytes, when their keys are known, and before its answer to them
         self._write_keys()
         self._conversation.data(now, 0, data)
         self._flush()
         if begins:
-            self._is_up = True
-            self._protocol.connection_made(self)
+            self._connection.connection_made(self)
             self.ready.set_result(None)
-        if self._is_up:
+        if self._connection.is_up:
             self._deliver()
 
     def eof_received(self) -> None:
         self._conversation.finish(0)
 
     def pause_writing(self) -> None:
-        if self._is_up:
-            self._protocol.pause_writing()
+        if self._connection.is_up:
+            self._connection.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._is_up:
-            self._protocol.resume_writing()
+        if self._connection.is_up:
+            self._connection.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closing = True
         self._conversation.finish(1)
         self._conversation.finish(0)
-        if self._is_up:
-            self._protocol.connection_lost(exc)
+        if self._connection.is_up:
+            self._connection.connection_lost(exc)
         else:
             self._fail(exc or ConnectionResetError("closed within the handshake"))
 
@@ -250,8 +276,8 @@ class _TappedTransport(asyncio.Transport, asyncio.Protocol):
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
-            self._fail(error)
-            asyncio.get_running_loop().call_soon(self._tcp.close)  # after the alert
+            self._fail(_tls_error(error))
+            self._loop.call_soon(self._tcp.close)  # after the alert
             return False
         return not self.ready.done()
 
@@ -260,14 +286,13 @@ class _TappedTransport(asyncio.Transport, asyncio.Protocol):
             self.ready.set_exception(error)
 
     def _deliver(self) -> None:
-        """Decrypted bytes to the protocol; a close_notify or an error ends the connection."""
+        """Clear bytes to the connection; a close_notify or an error ends it."""
         try:
             while not (self._is_paused or self._is_closing):
-                buffer = cast(memoryview, self._protocol.get_buffer(-1))
-                length = self._tls.read(len(buffer), buffer)
-                if not length:
+                count = cast(int, self._tls.read(len(READ_BUFFER), READ_BUFFER))
+                if not count:
                     break
-                self._protocol.buffer_updated(cast(int, length))
+                self._connection.data_received(READ_BUFFER[:count])
             else:
                 return
         except ssl.SSLWantReadError:
@@ -282,31 +307,20 @@ class _TappedTransport(asyncio.Transport, asyncio.Protocol):
             self._conversation.data(microseconds(), 1, data)
             self._tcp.write(data)
 
-    # --- to the protocol above ---
+    # --- to the user of the connection ---
 
-    def write(self, data: Any) -> None:
+    def peer_certificates(self) -> list[bytes]:
+        chain = self._tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # public in Python 3.13
+        return [certificate.public_bytes(_ENCODING_DER) for certificate in chain]
+
+    def limit_backlog(self, size: int) -> None:
+        self._tcp.set_write_buffer_limits(size)
+
+    def write(self, data: bytes) -> None:
         if self._is_closing or not data:
             return
         self._tls.write(data)
         self._flush()
-
-    def close(self) -> None:
-        if self._is_closing:
-            return
-        self._is_closing = True
-        try:
-            self._tls.unwrap()
-        except ssl.SSLError:
-            pass  # the other side's close_notify is not waited for
-        self._flush()
-        self._tcp.close()
-
-    def abort(self) -> None:
-        self._is_closing = True
-        self._tcp.abort()
-
-    def is_closing(self) -> bool:
-        return self._is_closing
 
     def pause_reading(self) -> None:
         self._is_paused = True
@@ -316,13 +330,17 @@ class _TappedTransport(asyncio.Transport, asyncio.Protocol):
         if self._is_paused and not self._is_closing:
             self._is_paused = False
             self._tcp.resume_reading()
-            asyncio.get_running_loop().call_soon(self._deliver)
+            self._loop.call_soon(self._deliver)
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._tcp.set_write_buffer_limits(high, low)
+    def close(self) -> None:
+        if self._is_closing:
+            return
+        self._is_closing = True
+        with suppress(ssl.SSLError):
+            self._tls.unwrap()  # the other side's close_notify is not waited for
+        self._flush()
+        self._tcp.close()
 
-    def get_write_buffer_size(self) -> int:
-        return self._tcp.get_write_buffer_size()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._tls if name == "ssl_object" else self._tcp.get_extra_info(name, default)
+    def abort(self) -> None:
+        self._is_closing = True
+        self._tcp.abort()
