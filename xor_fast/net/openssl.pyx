@@ -179,6 +179,7 @@ cdef class Session:
     cdef SSL* ssl
     cdef readonly bint wants_write
     cdef readonly bint reads_on
+    cdef object failure
 
     def __cinit__(self, Context context not None, int descriptor, bint server):
         self.ssl = SSL_new(context.ctx)
@@ -200,7 +201,8 @@ cdef class Session:
             result = SSL_do_handshake(self.ssl)
         if result == 1:
             return True
-        self._check(result)
+        if not self._check(result):
+            raise TlsError("TLS: connection closed within the handshake")
         return False
 
     def read(self, buffer not None):
@@ -209,6 +211,8 @@ cdef class Session:
         cdef Py_ssize_t total = 0
         cdef int n
         self.reads_on = False
+        if self.failure is not None:
+            raise self.failure
         PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
         try:
             ERR_clear_error()
@@ -217,7 +221,7 @@ cdef class Session:
                 if n <= 0:
                     if total == 0:
                         return -1 if self._check(n) else 0
-                    self.reads_on = SSL_get_error(self.ssl, n) != SSL_ERROR_WANT_READ
+                    self.reads_on = not self._goes_on(n)
                     return total
                 total += n
                 if not SSL_has_pending(self.ssl):
@@ -262,6 +266,14 @@ cdef class Session:
             if not found or found[0] != first:  # on the server's side OpenSSL keeps it apart
                 found.insert(0, first)
         return found
+
+    cdef bint _goes_on(self, int result):
+        """As _check, but what came before a failure is to be given first: it is kept for the next read."""
+        try:
+            return self._check(result)
+        except TlsError as error:
+            self.failure = error
+            return False
 
     cdef bint _check(self, int result) except -1:
         """True: to be tried again. False: the end. TlsError otherwise."""
