@@ -17,6 +17,8 @@ import uvloop
 
 from tests.pki import Pki
 from xor_fast.core.node import Node
+from xor_fast.net.applications import Application
+from xor_fast.net.handover import adopt
 from xor_fast.net.listener import address_of, bind
 from xor_fast.net.peer import Peer
 from xor_fast.net.tls import Credentials, Tls
@@ -50,14 +52,11 @@ class Attached(slixmpp.ClientXMPP):
         self.add_event_handler("stream_error", lambda error: say("stream error", error["condition"]))
         self.add_event_handler("disconnected", lambda _: self.over.set())
 
-    def attach(self, transport: asyncio.Transport) -> None:
+    def attach(self, application: Application) -> None:
         self.init_plugins()
         self._run_out_filters = asyncio.ensure_future(self.run_filters())
         self.event_when_connected = "connected"
-        # connection_made returns at once on a TLS transport unless an attempt to connect is under way
-        self._current_connection_attempt = asyncio.get_running_loop().create_future()
-        transport.set_protocol(self)
-        self.connection_made(transport)
+        adopt(application, self)
         if not self.ready.initiator:
             self.event("session_start")
 
@@ -78,7 +77,7 @@ async def main(port: int, seed: int, index: int, own: str, role: str, other: str
 
     def on_stream(now: float, ready: StreamReady) -> None:
         client = Attached(own, ready)
-        client.attach(peer.take_application(ready.ticket).transport)
+        client.attach(peer.take_application(ready.ticket))
         streams.put_nowait(client)
 
     async with Peer(node, Tls(Credentials.of(identity, pki.overlay)), sock) as peer:

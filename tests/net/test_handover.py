@@ -13,7 +13,7 @@ from xor_fast import limits
 from xor_fast.actions import Dial, OpenPort, Purpose
 from xor_fast.errors import StateError, StreamEnded
 from xor_fast.net.applications import Application
-from xor_fast.net.handover import Stream
+from xor_fast.net.handover import Stream, adopt
 
 
 class Line(NamedTuple):
@@ -216,5 +216,49 @@ def test_an_idle_stream_says_something_in_time(monkeypatch: pytest.MonkeyPatch) 
             session = one._session
             assert isinstance(session, Lines)
             assert session.spaces >= 3
+
+    run(main())
+
+
+def test_a_protocol_of_asyncio_adopts_a_connection_with_all_its_bytes() -> None:
+    class Foreign(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.data = bytearray()
+            self.calls: list[str] = []
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.calls.append("made")
+
+        def data_received(self, data: bytes) -> None:
+            self.data += data
+
+        def pause_writing(self) -> None:
+            self.calls.append("pause")
+
+        def resume_writing(self) -> None:
+            self.calls.append("resume")
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.calls.append("lost")
+
+    async def main() -> None:
+        async with connection() as (first, second):
+            second.write(b"early ")
+            await until(lambda: first._early, "early bytes")
+            foreign = Foreign()
+            transport = adopt(first, foreign)
+            second.write(b"and late")
+            await until(lambda: foreign.data == b"early and late", "all bytes")
+            second.pause()
+            transport.write(bytes(32 << 20))
+            await until(lambda: foreign.calls == ["made", "pause"], "slowed down")
+            heard = Foreign()
+            adopt(second, heard).resume_reading()
+            await until(lambda: foreign.calls == ["made", "pause", "resume"], "goes on")
+            await until(lambda: len(heard.data) == 32 << 20, "all came")
+            assert not transport.is_closing()
+            transport.close()
+            assert transport.is_closing()
+            await until(lambda: foreign.calls[-1] == "lost" == heard.calls[-1], "both told")
 
     run(main())

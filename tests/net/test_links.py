@@ -239,6 +239,9 @@ def test_an_application_connection_is_there_when_the_node_tells_of_it(run: Any) 
         def received(self, data: bytes) -> None:
             self.data += data
 
+        def writable(self, is_writable: bool) -> None:
+            pass
+
         def lost(self, reason: str) -> None:
             self.end = reason
 

@@ -149,6 +149,9 @@ class Heard:
         if self._back is not None:
             self._back.write(data)
 
+    def writable(self, is_writable: bool) -> None:
+        pass
+
     def lost(self, reason: str) -> None:
         pass
 

@@ -23,6 +23,9 @@ class Receiver(Protocol):
     def received(self, data: bytes) -> None:
         """Bytes, in order."""
 
+    def writable(self, is_writable: bool) -> None:
+        """False: more is waiting to be sent than is good. True: go on."""
+
     def lost(self, reason: str) -> None:
         """The connection has ended; called once, nothing comes after it."""
 
@@ -41,14 +44,15 @@ class Application:
         self._early = bytearray()
         self._end: str | None = None
         self._receiver: Receiver | None = None
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._is_writable = True
 
     def attach(self, receiver: Receiver) -> None:
         """From now on `receiver` gets all bytes, what came already first."""
         if self._receiver is not None:
             raise StateError("this application connection is in use: take it with one stream only")
         self._receiver = receiver
+        if not self._is_writable:
+            receiver.writable(False)
         early, self._early = bytes(self._early), bytearray()
         if early:
             receiver.received(early)
@@ -61,10 +65,6 @@ class Application:
         """Queue bytes; on a connection that has ended they are dropped."""
         if data and self._end is None:
             self.transport.write(data)
-
-    async def drain(self) -> None:
-        """Wait until the other side has taken enough of what was written."""
-        await self._writable.wait()
 
     def pause(self) -> None:
         """Read no more until `resume`: TCP then slows the other side down."""
@@ -79,6 +79,11 @@ class Application:
         """Close after what is written already."""
         if self._end is None:
             self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._end is None:
+            self.transport.abort()
 
     # --- what the transport calls ---
 
@@ -98,14 +103,18 @@ class Application:
             self.transport.pause_reading()
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self._set_writable(False)
 
     def resume_writing(self) -> None:
-        self._writable.set()
+        self._set_writable(True)
+
+    def _set_writable(self, is_writable: bool) -> None:
+        self._is_writable = is_writable
+        if self._receiver is not None:
+            self._receiver.writable(is_writable)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._end = explain(error) if error is not None else "closed by the other side"
-        self._writable.set()
         self._owner.down(self)
         if self._receiver is not None:
             self._receiver.lost(self._end)

@@ -1,14 +1,14 @@
 """An application protocol on a connection made by AppAttach: `Stream` joins the two, and is what a program awaits.
 
 The protocol itself is sans-I/O (`Session`; `usages/xmpp/stream.StreamSession` is one) and is handed in: the driver
-knows no usage.
+knows no usage. `adopt` gives the connection to a protocol of asyncio instead, such as another XMPP library has.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from xor_fast import limits
 from xor_fast.errors import StreamEnded
@@ -68,6 +68,8 @@ class Stream(Generic[Item]):
         self._is_paused = False
         self._ended = False
         self._news = asyncio.Event()  # an item came, or the stream opened or ended
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._written = monotonic()
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(limits.STREAM_OPEN_TIMEOUT, self._open_timed_out)
@@ -99,7 +101,7 @@ class Stream(Generic[Item]):
             raise StreamEnded(self.reason)
         self._session.send(item)
         self._flush()
-        await self._application.drain()
+        await self._writable.wait()
 
     def __aiter__(self) -> Self:
         return self
@@ -150,6 +152,12 @@ class Stream(Generic[Item]):
             self._application.pause()
         self._news.set()
 
+    def writable(self, is_writable: bool) -> None:
+        if is_writable:
+            self._writable.set()
+        else:
+            self._writable.clear()
+
     def lost(self, reason: str) -> None:
         if not self._ended:
             self._finish(reason)
@@ -176,6 +184,7 @@ class Stream(Generic[Item]):
         self._deadline.cancel()
         self._keep_alive.cancel()
         self._application.close()
+        self._writable.set()
         self._news.set()
         self._on_end()
 
@@ -192,3 +201,62 @@ class Stream(Generic[Item]):
             self._flush()
             left = limits.STREAM_IDLE_SPACE
         self._keep_alive = asyncio.get_running_loop().call_later(left + 0.001, self._idle)
+
+
+def adopt(application: Application, protocol: asyncio.Protocol) -> asyncio.Transport:
+    """Give the connection to a protocol of asyncio: it gets all bytes, what came already first."""
+    transport = _AdoptedTransport(application, protocol)
+    protocol.connection_made(transport)
+    application.attach(transport)
+    return transport
+
+
+class _AdoptedTransport(asyncio.Transport):
+    """An application connection as asyncio's protocols expect a transport."""
+
+    def __init__(self, application: Application, protocol: asyncio.Protocol) -> None:
+        super().__init__({"certificates": application.certificates})
+        self._application = application
+        self._protocol = protocol
+        self._is_closing = False
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = cast(asyncio.Protocol, protocol)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._application.write(bytes(data))
+
+    def pause_reading(self) -> None:
+        self._application.pause()
+
+    def resume_reading(self) -> None:
+        self._application.resume()
+
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    def close(self) -> None:
+        self._is_closing = True
+        self._application.close()
+
+    def abort(self) -> None:
+        self._is_closing = True
+        self._application.abort()
+
+    # --- what the connection calls ---
+
+    def received(self, data: bytes) -> None:
+        self._protocol.data_received(data)
+
+    def writable(self, is_writable: bool) -> None:
+        if is_writable:
+            self._protocol.resume_writing()
+        else:
+            self._protocol.pause_writing()
+
+    def lost(self, reason: str) -> None:
+        self._is_closing = True
+        self._protocol.connection_lost(None)

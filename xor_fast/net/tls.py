@@ -90,7 +90,7 @@ class Tls:
 
         OSError or TimeoutError when the other side fails; the socket is closed then, and when cancelled.
         """
-        await self._shake_hands(sock, connection, True)
+        await self._shake_hands(sock, connection, server=True)
 
     async def connect(self, address: Address, connection: Connection) -> None:
         """Connect to an IP address and port and finish the handshake as TLS client; OSError or TimeoutError if not."""
@@ -100,12 +100,12 @@ class Tls:
             sock.setblocking(False)
             async with asyncio.timeout(limits.DIAL_TIMEOUT):
                 await asyncio.get_running_loop().sock_connect(sock, address)
+                await self._shake_hands(sock, connection, server=False)
         except BaseException:
             sock.close()
             raise
-        await self._shake_hands(sock, connection, False)
 
-    async def _shake_hands(self, sock: socket.socket, connection: Connection, server: bool) -> None:
+    async def _shake_hands(self, sock: socket.socket, connection: Connection, *, server: bool) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport = _Transport(sock, Session(self._context, sock.fileno(), server), connection)
         try:
