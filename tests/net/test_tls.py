@@ -17,7 +17,8 @@ from tests.net.drive import run, until
 from tests.net.pki import credentials, node_id_of, pki, stdlib_client
 from xor_fast import limits
 from xor_fast.net.listener import address_of, bind
-from xor_fast.net.tls import Tls, Transport
+from xor_fast.net.tls import Tls
+from xor_fast.net.transport import Transport
 
 
 class User:

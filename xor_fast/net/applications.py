@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from xor_fast import limits
 from xor_fast.errors import StateError
 from xor_fast.net.journal import explain
-from xor_fast.net.tls import Transport
+from xor_fast.net.transport import Transport
 from xor_fast.net.turn import Turn
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from xor_fast import limits
 from xor_fast.net.journal import explain
-from xor_fast.net.tls import Connection, Transport
+from xor_fast.net.transport import Connection, Transport
 from xor_fast.net.turn import Turn
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from xor_fast import limits
 from xor_fast.actions import Address
 from xor_fast.errors import ConfigError
 from xor_fast.net.journal import Journal, explain
-from xor_fast.net.tls import Connection, Tls
+from xor_fast.net.tls import Tls
+from xor_fast.net.transport import Connection
 
 _ACCEPTS_A_TURN = 64  # then the peers get their turn again
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)

@@ -20,7 +20,8 @@ from xor_fast import limits
 from xor_fast.errors import ConfigError
 from xor_fast.net.journal import explain
 from xor_fast.net.openssl import TlsError
-from xor_fast.net.tls import READ_BUFFER, Connection, Credentials, Tls
+from xor_fast.net.tls import Credentials, Tls
+from xor_fast.net.transport import READ_BUFFER, Connection
 
 # --- the file (draft-ietf-opsawg-pcapng; every block: type, length, body in 4-byte steps, length again) --------------
 
