@@ -1,4 +1,4 @@
-"""Builds xor_fast.cext.* from cext/*.pyx; everything else stands in pyproject.toml.
+"""Builds xor_fast.cext.* from cext/*.pyx, and the TLS of the driver; everything else stands in pyproject.toml.
 
 XOR_FAST_BUILD chooses the kind of build: "" (optimised), "debug" (assertions, no optimisation),
 "asan" (address and undefined-behaviour sanitizers), "coverage" (line tracing of the .pyx files).
@@ -11,7 +11,14 @@ import os
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-MODULES = ("ids", "wire", "ring", "switch", "codec")
+MODULES: dict[str, list[str]] = {  # with the libraries they need
+    "xor_fast.cext.ids": [],
+    "xor_fast.cext.wire": [],
+    "xor_fast.cext.ring": [],
+    "xor_fast.cext.switch": [],
+    "xor_fast.cext.codec": [],
+    "xor_fast.net.openssl": ["ssl", "crypto"],
+}
 KINDS: dict[str, tuple[list[str], list[str]]] = {
     "": (["-O2", "-Wall", "-Wno-unreachable-code"], []),
     "debug": (["-O0", "-g", "-UNDEBUG", "-Wall", "-Wno-unreachable-code"], []),
@@ -33,24 +40,15 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                f"xor_fast.cext.{name}",
-                [f"xor_fast/cext/{name}.pyx"],
+                name,
+                [f"{name.replace('.', '/')}.pyx"],
                 include_dirs=["cext"],
+                libraries=libraries,
                 extra_compile_args=compile_args,
                 extra_link_args=link_args,
                 define_macros=[("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if coverage else [],
             )
-            for name in MODULES
-            if os.path.exists(f"xor_fast/cext/{name}.pyx")
-        ]
-        + [
-            Extension(
-                "xor_fast.net.openssl",
-                ["xor_fast/net/openssl.pyx"],
-                libraries=["ssl", "crypto"],
-                extra_compile_args=compile_args,
-                extra_link_args=link_args,
-            )
+            for name, libraries in MODULES.items()
         ],
         compiler_directives={
             "language_level": "3",
