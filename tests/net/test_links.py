@@ -99,6 +99,8 @@ def test_a_stranger_gets_no_link_and_one_line_says_why(
             await until(lambda: b.events("link_down") or b.events("dial_failed"), "the stranger is told")
             await until(lambda: peer_a.counters["failed_handshakes"] == 1, "counted")
             assert not a.events("link_up")
+            ((_, told),) = b.events("link_down") or b.events("dial_failed")
+            assert told.startswith("TLS: refused by the other side: "), "the stranger's own log tells its owner"
 
     run(main())
     lines = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]

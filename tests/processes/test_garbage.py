@@ -13,6 +13,7 @@ from time import monotonic
 import pytest
 import uvloop
 
+from tests.net.pki import stdlib_client
 from tests.net.test_strangers import frame, message
 from tests.processes.overlay import Member, ProcessOverlay, User, lookup, run_command
 from xor_fast import limits
@@ -20,7 +21,6 @@ from xor_fast.cli.data import DataDirectory
 from xor_fast.cli.running import passing_client
 from xor_fast.errors import RequestFailed
 from xor_fast.messages import Destination, DestinationType
-from xor_fast.net.tls import Tls
 
 CONNECTIONS = 10_000
 MIB = 1 << 20
@@ -84,7 +84,7 @@ def test_random_bytes_instead_of_a_handshake(small: ProcessOverlay, romeo: User)
     for _ in range(100):
         # The errors: no matter when it has had enough of us.
         with (
-            suppress(ConnectionResetError, BrokenPipeError),
+            suppress(OSError),
             socket.create_connection(target.address, timeout=10) as sock,
         ):
             sock.sendall(random.randbytes(random.randrange(1, 20_000)))
@@ -207,7 +207,7 @@ def kinds_of_garbage(target: Member, other: Member) -> dict[str, bytes]:
 async def connected(data: DataDirectory, target: Member) -> AsyncIterator[asyncio.StreamWriter]:
     """A link to the target whose other end does as it likes."""
     _, credentials = data.credentials(data.overlay())
-    _, writer = await asyncio.open_connection(*target.address, ssl=Tls(credentials).client, server_hostname="")
+    _, writer = await asyncio.open_connection(*target.address, ssl=stdlib_client(credentials), server_hostname="")
     yield writer
     writer.transport.abort()
 

@@ -88,7 +88,11 @@ cdef int no_password(char* buffer, int size, int writing, void* user) noexcept:
 cdef str reason(str fallback):
     cdef unsigned long code = ERR_peek_last_error()
     cdef const char* text = ERR_reason_error_string(code) if code else NULL
-    return text.decode("ascii", "replace") if text != NULL else fallback
+    if text == NULL:
+        return fallback
+    said = text.decode("ascii", "replace")
+    _, is_alert, alert = said.partition(" alert ")  # "tlsv1 alert unknown ca": what the other side told us
+    return f"refused by the other side: {alert}" if is_alert else said
 
 
 cdef class Context:
