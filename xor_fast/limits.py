@@ -8,12 +8,9 @@ document sets (max-message-size, initial-ttl, timers) is in `config.Overlay`, wi
 MAX_MESSAGE_SIZE_DEFAULT = 5000  # RFC 6940 11.1, when the configuration says nothing
 MAX_MESSAGE_SIZE = 1 << 20  # whatever a configuration says: a frame's 24-bit length must not pin 16 MiB a link
 FRAME_HEADER_SIZE = 8  # type, 32-bit sequence, 24-bit length (RFC 6940 6.6.2)
-ACK_FRAME_SIZE = 9  # type, ack_sequence, received
-FORWARDING_HEADER_SIZE = 38  # fixed part (RFC 6940 6.3.2)
 INITIAL_TTL_DEFAULT = 100  # RFC 6940 6.3.2
 MAX_DESTINATIONS = 64  # entries of a destination or via list: above any TTL a sane overlay configures
 MAX_HEADER_GROWTH = MAX_DESTINATIONS * 22  # a frame this much above max-message-size is still read, to be answered
-MAX_CERTIFICATES = 64  # in one security block: a full FetchAns of 32 devices and their chains
 MAX_CERTIFICATE_SIZE = 8192  # DER; an RSA-4096 certificate with both names is below 2 kB
 
 # --- links ------------------------------------------------------------------------------------------
