@@ -72,7 +72,7 @@ dist: build  ## source distribution and wheel in dist/
 	@$(PIP) build && $(BIN)/python -m build --quiet && ls -l dist
 
 clean:  ## remove what was built and the virtual environment; data/ stays
-	rm -rf $(VENV) build dist xor_fast.egg-info cext/*.so cext/*.c
+	rm -rf $(VENV) build dist xor_fast.egg-info cext/*.so cext/*.c xor_fast/net/*.so xor_fast/net/*.c
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- stamps: a second run of a verb costs nothing ------------------------------------------------------
@@ -95,7 +95,7 @@ $(VENV)/with-%: pyproject.toml | $(VENV)/with-run
 
 # One stamp per kind of build (KIND is "", -debug, -asan or -coverage); the compiler runs anew when the kind changes.
 $(VENV)/built$(KIND): $(SOURCES) $(VENV)/with-run $(VENV)/installed
-	@test -e $@ || ! test -e $(VENV)/built* || rm -f cext/*.so
+	@test -e $@ || ! test -e $(VENV)/built* || rm -f cext/*.so xor_fast/net/*.so
 	@rm -f $(VENV)/built*
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
