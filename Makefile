@@ -12,7 +12,7 @@ SEED ?= 7
 PCAP ?= build/demo.pcapng
 FRAMES ?= build/frames.pcap
 ARGS ?=
-SOURCES := setup.py $(wildcard cext/*.pyx cext/*.pxi cext/*.pxd cext/*.h xor_fast/net/*.pyx)
+SOURCES := setup.py $(wildcard cext/*.pyx cext/*.pxi cext/*.pxd cext/*.h xor_fast/net/*.pyx) $(patsubst %,xor_fast/net/%.py,transport links turn)
 export XOR_FAST_BUILD = $(patsubst -%,%,$(KIND))
 
 .DEFAULT_GOAL := help

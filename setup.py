@@ -1,4 +1,5 @@
-"""Builds xor_fast.cext.* from cext/*.pyx, and the TLS of the driver; everything else stands in pyproject.toml.
+"""Builds xor_fast.cext.* from cext/*.pyx, and what the driver does for every read and write of a link; everything else
+stands in pyproject.toml.
 
 XOR_FAST_BUILD chooses the kind of build: "" (optimised), "debug" (assertions, no optimisation),
 "asan" (address and undefined-behaviour sanitizers), "coverage" (line tracing of the .pyx files).
@@ -18,6 +19,10 @@ MODULES: dict[str, list[str]] = {  # with the libraries they need
     "xor_fast.cext.switch": [],
     "xor_fast.cext.codec": [],
     "xor_fast.net.openssl": ["ssl", "crypto"],
+    # Python, compiled as it stands: half of what a link costs above plain C is the interpreter's (bench/README.md)
+    "xor_fast.net.transport": [],
+    "xor_fast.net.links": [],
+    "xor_fast.net.turn": [],
 }
 KINDS: dict[str, tuple[list[str], list[str]]] = {
     "": (["-O2", "-Wall", "-Wno-unreachable-code"], []),
@@ -36,12 +41,18 @@ compile_args, link_args = KINDS[kind]
 coverage = kind == "coverage"
 jobs = int(os.environ.get("XOR_FAST_JOBS", "2"))
 
+
+def source(name: str) -> str:
+    path = name.replace(".", "/")
+    return f"{path}.pyx" if os.path.exists(f"{path}.pyx") else f"{path}.py"
+
+
 setup(
     ext_modules=cythonize(
         [
             Extension(
                 name,
-                [f"{name.replace('.', '/')}.pyx"],
+                [source(name)],
                 include_dirs=["cext"],
                 libraries=libraries,
                 extra_compile_args=compile_args,

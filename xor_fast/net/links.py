@@ -1,6 +1,7 @@
 """Overlay links: bytes of TLS connections into the node, and the node's bytes out, one write a link and loop pass.
 
-The driver keeps no state of RELOAD: a link is a number the node gave us and a transport.
+The driver keeps no state of RELOAD: a link is a number the node gave us and a transport. Compiled as it stands
+(setup.py): build again after a change.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """What a connection is to its user, and the TLS connection on a socket of the event loop.
 
-Compiled as it stands (setup.py), with the types of transport.pxd: each byte of a node goes this way.
+Each byte of a node goes this way. Compiled as it stands (setup.py): build again after a change.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""The drain rule on an event loop: inputs pile up within one pass, then the node is drained once (ARCHITECTURE.md)."""
+"""The drain rule on an event loop: inputs pile up within one pass, then the node is drained once (ARCHITECTURE.md).
+
+Compiled as it stands (setup.py): build again after a change.
+"""
 
 import asyncio
 from collections.abc import Callable
