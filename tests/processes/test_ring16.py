@@ -76,6 +76,14 @@ def test_one_is_killed(overlay: ProcessOverlay, choose: Callable[[ProcessOverlay
     whole_again(overlay, victim)
 
 
+def test_the_owner_is_killed_and_then_its_heir(overlay: ProcessOverlay) -> None:
+    """Long before the hold-down ends (RFC 6940 10.7.1), so that no new copies are made between the two."""
+    victims = overlay.clockwise(random.choice(overlay.users).resource)[:2]
+    for victim in victims:
+        kill_and_find(overlay, victim)
+    whole_again(overlay, *victims)
+
+
 def test_five_are_killed_one_after_another(overlay: ProcessOverlay) -> None:
     """No two of them among three neighbours: THREATS.md tells what is lost if all three holders die at once."""
     order = sorted(overlay.alive, key=lambda member: member.node_id)
