@@ -34,13 +34,14 @@ class Overlay:
             self.join(self.add(index, (users or {}).get(index)))
         self.settle()
 
-    def add(self, index: int, user: str | None = None, identity: Identity | None = None) -> Host:
-        """A host that is not part of the ring yet."""
+    def add(self, index: int, user: str | None = None, again: Host | None = None) -> Host:
+        """A host that is not part of the ring yet. again: the next run of one that is gone, with nothing stored."""
+        identity, address = (again.node.identity, again.address) if again else (None, None)
         if self.pki is None:
             made, verifier = fake_identity(self.world.overlay, self._identities, index)
-            return self.world.add(identity or made, verifier)
+            return self.world.add(identity or made, verifier, address)
         assert self._verifier is not None
-        return self.world.add(identity or self.pki.identity(index, user), self._verifier)
+        return self.world.add(identity or self.pki.identity(index, user), self._verifier, address)
 
     def join(self, host: Host, through: Host | None = None) -> None:
         self.begin_join(host, through)

@@ -209,7 +209,7 @@ def test_a_killed_peer_comes_back_with_the_same_identity(seed: int) -> None:
         overlay.store(user, user.name.encode())
     victim = users[4]
     overlay.world.kill(victim)
-    again = overlay.add(99, identity=victim.node.identity)
+    again = overlay.add(99, again=victim)
     overlay.join(again, through=users[0])
     overlay.settle()
     for user in users:
@@ -231,6 +231,27 @@ def test_two_halves_find_each_other_again(seed: int) -> None:
     assert len(first.node.ring) == 0
     overlay.world.run(3 * limits.PARTITION_PROBE, lambda: checks.is_one_ring(overlay.world))
     overlay.settle()
+    for user in users:
+        assert overlay.found(first, user) == [user.name.encode()]
+
+
+@pytest.mark.req("topo.partition-heal")
+def test_the_first_peer_begins_anew_alone_and_gets_its_values_back(seed: int) -> None:
+    """As quickstart after a kill: it knows nobody and has nothing, and the others find it before the hold-down ends."""
+    overlay = next(
+        overlay
+        for overlay in (Overlay(8, seed + step) for step in range(50))
+        if sum(overlay.owner(user) is overlay.hosts[0] for user in overlay.hosts) > 1
+    )
+    users = overlay.hosts
+    for user in users:
+        overlay.store(user, user.name.encode())
+    overlay.world.kill(users[0])
+    first = overlay.add(99, again=users[0])
+    first.node.start_overlay(overlay.world.now)
+    overlay.world.drain(first)
+    assert overlay.world.run(1.5 * limits.PARTITION_PROBE, lambda: checks.is_one_ring(overlay.world))
+    overlay.world.run(5)
     for user in users:
         assert overlay.found(first, user) == [user.name.encode()]
 

@@ -38,11 +38,19 @@ class Connection:
 class Host:
     """One simulated machine with one node, and what its driver keeps."""
 
-    def __init__(self, world: "World", index: int, identity: Identity, verifier: Verifier, node_random: Random) -> None:
+    def __init__(
+        self,
+        world: "World",
+        index: int,
+        identity: Identity,
+        verifier: Verifier,
+        node_random: Random,
+        address: Address | None = None,
+    ) -> None:
         self.world = world
         self.index = index
         self.name = f"n{index}"
-        self.address: Address = (f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}", PORT)
+        self.address = address or (f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}", PORT)
         self.node = Node(
             world.overlay, identity, verifier, node_random, addresses=(self.address,), hold_down=world.hold_down
         )
@@ -124,9 +132,10 @@ class World:
 
     # --- hosts ---------------------------------------------------------------------------------------
 
-    def add(self, identity: Identity, verifier: Verifier) -> Host:
+    def add(self, identity: Identity, verifier: Verifier, address: Address | None = None) -> Host:
+        """address: by default one of its own; that of a host that was killed for its next run."""
         index = len(self.hosts) + 1
-        host = Host(self, index, identity, verifier, self.random(f"node {index}"))
+        host = Host(self, index, identity, verifier, self.random(f"node {index}"), address)
         self.hosts.append(host)
         self._by_address[host.address] = (host, None)
         return host
