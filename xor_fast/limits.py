@@ -63,7 +63,7 @@ REPLICA_RETRY_CEILING = 120.0
 HANDOVER_WINDOW = 16  # Stores under way from an admitting peer to its joiner
 JOIN_RETRY_CEILING = 30.0
 JOIN_ATTACH_TIMEOUT = 5.0  # a joiner asks to be let in even if one future neighbour does not answer its Attach
-LEAVE_TIMEOUT = 5.0  # a leaver goes after this, whether its neighbours answered or not
+LEAVE_TIMEOUT = 5.0  # for handing data on, then again for the answers to Leave: a leaver does not wait for ever
 FINGER_SEARCH_DELAY = 2.0  # losses within this make one search
 PARTITION_PROBE = 30.0  # how often a bootstrap node is asked who follows us
 HANDOVER_TIMEOUT = 60.0  # a joiner that does not take its data is given up
@@ -94,7 +94,7 @@ MAX_CONFIG_SIZE = 1 << 20  # bytes of XML; a document with 1,000 bad-node entrie
 MAX_CONFIG_DEPTH = 32  # nested elements; RFC 6940 11.1 needs six, extensions may bring some more
 
 # --- the driver -------------------------------------------------------------------------------------
-LEAVE_WAIT = 20.0  # for the core to say that it has left, above its own LEAVE_TIMEOUT
+LEAVE_WAIT = 20.0  # for the core to say that it has left, above twice LEAVE_TIMEOUT
 CLOSE_TIMEOUT = 2.0  # for TLS connections to say goodbye when the node ends
 LOG_BURST = 100  # lines of the log at once
 LOG_RATE = 2.0  # lines a second in the long run

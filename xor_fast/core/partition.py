@@ -26,6 +26,10 @@ class Partition:
             self.bootstrap = self._node.topology.elsewhere(self._node.overlay.bootstrap_nodes)
         self._schedule(now)
 
+    def alone(self, now: float) -> None:
+        """We have lost every peer: perhaps all of them have gone, perhaps only our way to them (10.7.1). Ask at once."""
+        self._node.timers.at(now + limits.FINGER_SEARCH_DELAY, self._ask)
+
     def _schedule(self, now: float) -> None:
         pause = limits.PARTITION_PROBE * (0.75 + 0.5 * self._node.rng.random())
         self._node.timers.at(now + pause, self._probe)
@@ -34,6 +38,11 @@ class Partition:
         if not self._node.ring.joined:
             return
         self._schedule(now)
+        self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        if not self._node.ring.joined:
+            return
         if self._asked is not None and self._node.switch.link_of(self._asked) != NO_LINK:
             self._reached(now, self._asked)
         elif self.bootstrap:

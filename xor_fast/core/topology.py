@@ -67,6 +67,8 @@ class Topology:
         self._telling: dict[bytes, int] = {}  # the transaction of it, while it is not answered
         self._announcing: Timer | None = None
         self._range_changed = False
+        self._announced_at = float("-inf")
+        self._has_said_leave = False
         self.handlers: Handlers = {
             Code.JOIN_REQ: self.admission.on_join,
             Code.UPDATE_REQ: self._on_update,
@@ -125,8 +127,8 @@ class Topology:
         was, self.state = self.state, State.LEAVING
         self.joining.stop()
         if was is State.JOINED and len(self._node.ring):
+            self._node.timers.at(now + limits.LEAVE_TIMEOUT, self._say_leave)
             self._node.storage.replication.hand_on(now, lambda now, ok: self._say_leave(now))
-            self._node.timers.at(now + limits.LEAVE_TIMEOUT, self._left)
         else:
             self._left(now)
 
@@ -163,6 +165,8 @@ class Topology:
         if node_id in before[0] or node_id in before[1]:
             self._look_further(now)
         self.fingers.lost(now)
+        if self._node.ring.joined and not len(self._node.ring):
+            self.partition.alone(now)
 
     def linked(self, now: float, node_id: bytes, wants_full: bool) -> None:
         """A link is up: the other side learns that we are a peer, so that it may route through us (10.7)."""
@@ -195,7 +199,10 @@ class Topology:
             # 10.7.1, 10.7.3: then everybody we are linked with is told, and at once: until our predecessor knows who
             # took over a range, messages for it travel to and fro between the two of us.
             self._range_changed = True
-            self._announce(now)
+            if now - self._announced_at >= limits.UPDATE_COALESCE:  # a link that flaps does not buy a signature a time
+                self._announce(now)
+            else:
+                self._announce_soon(now)
         elif self._node.overlay.reactive:
             self._announce_soon(now)
         self._node.storage.replication.neighbours_changed(now, failed)
@@ -255,6 +262,7 @@ class Topology:
     def _announce(self, now: float) -> None:
         if self.state is not State.JOINED:
             return
+        self._announced_at = now
         everyone, self._range_changed = self._range_changed, False
         linked = dict.fromkeys(self._node.switch.node_of(link) for link in self._node.switch.links())
         for node_id in linked:
@@ -392,8 +400,10 @@ class Topology:
 
     def _say_leave(self, now: float) -> None:
         """10.9: to all neighbours with the list they need, and to every other linked peer without (6.4.2.2)."""
-        if self.state is not State.LEAVING:
+        if self.state is not State.LEAVING or self._has_said_leave:
             return
+        self._has_said_leave = True
+        self._node.timers.at(now + limits.LEAVE_TIMEOUT, self._left)
         self._node.ring.joined = False  # what arrives from now on goes to our heir
         successors, predecessors = self._neighbours()
         left = len(self._node.ring)
@@ -404,6 +414,8 @@ class Topology:
             if left == 0:
                 self._left(now)
 
+        if not left:
+            self._left(now)
         for node_id in list(self._node.ring):
             data = b""
             if node_id in predecessors:  # we are its successor; in a ring of two this comes first (notes 6.12)
