@@ -176,6 +176,24 @@ def test_who_leaves_hands_its_data_on(seed: int) -> None:
     assert len(overlay.hosts) == 4
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.01, 0.03, 0.06, 0.1])
+def test_who_leaves_while_another_is_let_in_waits_for_it(pause: float, seed: int) -> None:
+    """The joiner claims its range a moment before its admitting peer knows: leaving then must still hand the data on."""
+    overlay = Overlay(1, seed)
+    (first,) = overlay.hosts
+    overlay.store(first, b"precious")
+    second = overlay.add(1)
+    overlay.begin_join(second)
+    assert overlay.world.run(60, lambda: second.node.ring.joined)
+    overlay.world.run(pause)
+    first.node.leave(overlay.world.now)
+    overlay.world.drain(first)
+    assert overlay.world.run(10, lambda: first.has_left)
+    overlay.world.run(1)
+    assert any("it left" in line for line in second.notices)
+    assert overlay.found(second, first) == [b"precious"]
+
+
 @pytest.mark.req("topo.leave-signer", "topo.leave-channel", "topo.join-signer", "topo.join-channel")
 def test_nobody_joins_or_leaves_for_another(seed: int) -> None:
     from xor_fast.messages import Code, JoinReq, LeaveReq

@@ -196,6 +196,15 @@ class Admission:
         self._node = node
         self._joiner: bytes | None = None
         self._timer: Timer | None = None
+        self._when_over: Callable[[float], None] | None = None
+
+    def close(self, now: float, then: Callable[[float], None]) -> None:
+        """Before we leave: let the one who is on its way in finish, for it takes our data; nobody after it."""
+        self._when_over = then
+        if self._joiner is None:
+            self._over(now)
+        else:
+            self._node.timers.at(now + limits.LEAVE_TIMEOUT, lambda now: self._give_up(now, "we are leaving"))
 
     def on_join(self, now: float, request: Request) -> None:
         body = request.message.body
@@ -211,11 +220,15 @@ class Admission:
             raise Refuse(ErrorCode.NOT_FOUND, "this peer is not responsible for that place")
         if self._joiner not in (None, joiner):
             raise Refuse(ErrorCode.IN_PROGRESS, "another peer is just joining here")
+        if self._joiner is None and self._when_over is not None:
+            raise Refuse(ErrorCode.IN_PROGRESS, "this peer is just leaving")
         self._node.answer(now, request, Code.JOIN_ANS, JoinAns())
         if joiner == self._joiner:
             return  # its handover goes on: asking again and again must not pile up copies
         self._joiner = joiner
-        self._timer = self._node.timers.at(now + limits.HANDOVER_TIMEOUT, lambda now: self._give_up("no end in time"))
+        self._timer = self._node.timers.at(
+            now + limits.HANDOVER_TIMEOUT, lambda now: self._give_up(now, "no end in time")
+        )
         start = self._node.ring.predecessors(1)
         self._node.storage.replication.hand_over(
             now, joiner, start[0] if start else self._node.node_id, lambda now, ok: self._handed_over(now, joiner, ok)
@@ -225,7 +238,7 @@ class Admission:
         if joiner != self._joiner:
             return
         if not complete:
-            self._give_up("it did not take all values")
+            self._give_up(now, "it did not take all values")
             return
         update = self._node.topology.neighbors_update(now, first_predecessor=joiner)  # step 7
 
@@ -233,11 +246,12 @@ class Admission:
             if joiner != self._joiner:
                 return
             if isinstance(outcome, RequestFailed):
-                self._give_up(f"it did not answer the Update that admits it: {outcome}")
+                self._give_up(now, f"it did not answer the Update that admits it: {outcome}")
                 return
-            self._over()
+            self._forget()
             self._node.count("peers_admitted")
             self._node.topology.enter(now, joiner)  # step 8 follows from the change
+            self._over(now)
 
         link = self._node.switch.link_of(joiner)
         destination = (Destination(DestinationType.NODE, joiner),)
@@ -245,17 +259,22 @@ class Admission:
 
     def link_down(self, now: float, node_id: bytes) -> None:
         if node_id == self._joiner:
-            self._give_up("its link was lost")
+            self._give_up(now, "its link was lost")
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, now: float, reason: str) -> None:
         if self._joiner is not None:
             self._node.storage.replication.forget_copies(self._joiner)  # what it keeps of them, nobody knows
             self._node.count("joins_given_up")
             self._node.notice("info", f"gave up the join of {self._joiner.hex()}: {reason}")
-        self._over()
+        self._forget()
+        self._over(now)
 
-    def _over(self) -> None:
+    def _forget(self) -> None:
         self._joiner = None
         self._node.storage.replication.stop_handover()
         if self._timer is not None:
             self._timer.cancel()
+
+    def _over(self, now: float) -> None:
+        if self._when_over is not None:
+            self._when_over(now)

@@ -68,6 +68,7 @@ class Topology:
         self._announcing: Timer | None = None
         self._range_changed = False
         self._announced_at = float("-inf")
+        self._has_begun_to_leave = False
         self._has_said_leave = False
         self.handlers: Handlers = {
             Code.JOIN_REQ: self.admission.on_join,
@@ -126,11 +127,21 @@ class Topology:
             return
         was, self.state = self.state, State.LEAVING
         self.joining.stop()
-        if was is State.JOINED and len(self._node.ring):
-            self._node.timers.at(now + limits.LEAVE_TIMEOUT, self._say_leave)
-            self._node.storage.replication.hand_on(now, lambda now, ok: self._say_leave(now))
+        if was is State.JOINED:
+            self.admission.close(now, self._hand_on)
         else:
             self._left(now)
+
+    def _hand_on(self, now: float) -> None:
+        """Our data to our heir, then Leave (10.9); without anybody else in the ring there is nobody to tell."""
+        if self._has_begun_to_leave:
+            return
+        self._has_begun_to_leave = True
+        if not len(self._node.ring):
+            self._left(now)
+            return
+        self._node.timers.at(now + limits.LEAVE_TIMEOUT, self._say_leave)
+        self._node.storage.replication.hand_on(now, lambda now, ok: self._say_leave(now))
 
     @property
     def admitting_peer(self) -> bytes | None:
