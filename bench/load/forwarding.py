@@ -1,9 +1,9 @@
 """Messages a transit peer forwards: our node beside the plain C relay, between the same links (bench/README.md).
 
-    python -m bench.load.forwarding [--seconds 2] [--rounds 9] [--depth 1 --depth 8] [--realtime] [--json FILE]
+    python -m bench.load.forwarding [--seconds 0.6] [--rounds 25] [--depth 1 --depth 8] [--realtime] [--json FILE]
 
-Each relay runs on the first CPU, the load generator on the last. The relays take turns, round by round, so that a
-slow minute of the machine hits both; the ratio is that of the medians.
+The relays run on the first CPU, the load generators on the last. They take turns, one at work and the other idle, round
+by round, so that a slow moment of the machine hits both; what counts is the median of the rounds' ratios.
 """
 
 import argparse
@@ -13,7 +13,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,70 +78,91 @@ def settle(cpu: int, realtime: bool) -> None:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
-def measure(command: Sequence[str], directory: Path, depth: int, seconds: float, realtime: bool = False) -> Run:
-    """Start the relay, load it with `depth` messages under way on each source link, stop it."""
+@contextmanager
+def loaded(relay: Sequence[str], directory: Path, realtime: bool) -> Iterator[Callable[[int, float], Run]]:
+    """A relay with a load generator connected to it; gives the function that measures once: (depth, seconds) -> Run."""
     cpus = sorted(os.sched_getaffinity(0))
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        preexec_fn=lambda: settle(cpus[0], realtime),
-    ) as relay:
+
+    def start(command: Sequence[str], cpu: int) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: settle(cpu, realtime),
+        )
+
+    def measure(depth: int, seconds: float) -> Run:
+        print(depth, seconds, file=load.stdin, flush=True)
+        line = load.stdout.readline() if load.stdout else ""
+        if not line:
+            raise SystemExit(f"the load generator has failed on {relay[0]} (its reason stands above)")
+        figures = json.loads(line)
+        return Run(**{name: figures[name] for name in Run._fields})
+
+    with start(relay, cpus[0]) as serving:
         try:
-            assert relay.stdout is not None
-            port = relay.stdout.readline().split()[1]
-            numbers = [port, relay.pid, PKI.overlay.overlay_hash, SOURCES, TARGETS, depth, seconds]
-            answer = subprocess.run(
-                [str(BUILD / "loadgen"), str(directory), *map(str, numbers)],
-                stdout=subprocess.PIPE,
-                check=True,
-                preexec_fn=lambda: settle(cpus[-1], realtime),
-            )
+            assert serving.stdout is not None
+            numbers = [serving.stdout.readline().split()[1], serving.pid, PKI.overlay.overlay_hash, SOURCES, TARGETS]
+            with start([str(BUILD / "loadgen"), str(directory), *map(str, numbers)], cpus[-1]) as load:
+                try:
+                    yield measure
+                finally:
+                    load.kill()
         finally:
-            relay.kill()
-    figures = json.loads(answer.stdout)
-    return Run(**{name: figures[name] for name in Run._fields})
+            serving.kill()
 
 
 def compare(
     depths: Sequence[int], seconds: float, rounds: int, realtime: bool = False
 ) -> dict[int, dict[str, list[Run]]]:
-    """Every relay at every depth, `rounds` times in turn: {depth: {relay: runs}}."""
+    """Both relays at every depth, `rounds` times in turn: {depth: {relay: runs}}."""
     compile_programs()
     runs: dict[int, dict[str, list[Run]]] = {depth: {REFERENCE: [], NODE: []} for depth in depths}
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
         write_certificates(directory)
+        measures = {
+            relay: stack.enter_context(loaded(command, directory, realtime))
+            for relay, command in relays(directory).items()
+        }
         for _ in range(rounds):
-            for depth in depths:
-                for relay, command in relays(directory).items():
-                    runs[depth][relay].append(measure(command, directory, depth, seconds, realtime))
+            for depth, by_relay in runs.items():
+                for relay, of_relay in by_relay.items():
+                    of_relay.append(measures[relay](depth, seconds))
     return runs
+
+
+def ratio(by_relay: dict[str, list[Run]]) -> float:
+    """Our messages per CPU second by those of the C relay: the median of the rounds."""
+    return statistics.median(
+        reference.cpu_microseconds / ours.cpu_microseconds
+        for ours, reference in zip(by_relay[NODE], by_relay[REFERENCE], strict=True)
+    )
 
 
 def main() -> None:
     """Print one line a relay and depth, and the ratio to the C relay."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.6)
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--depth", type=int, action="append", help="messages under way on each link (1 and 8)")
     parser.add_argument("--realtime", action="store_true", help="keep other programs off both CPUs (root)")
     parser.add_argument("--json", type=Path, help="raw figures go to this file")
     arguments = parser.parse_args()
     runs = compare(arguments.depth or [1, 8], arguments.seconds, arguments.rounds, arguments.realtime)
     for depth, by_relay in runs.items():
-        reference = statistics.median(run.cpu_microseconds for run in by_relay[REFERENCE])
         for name, mine in by_relay.items():
             cost = statistics.median(run.cpu_microseconds for run in mine)
             rate = statistics.median(run.messages / run.seconds for run in mine)
-            spread = " ".join(f"{run.cpu_microseconds:.2f}" for run in mine)
-            print(f"depth {depth}  {name:20} {cost:6.2f} us CPU/message  ratio {reference / cost:.2f}", end="")
-            print(f"  {rate:8.0f} messages/s  [{spread}]")
+            low, high = (end(run.cpu_microseconds for run in mine) for end in (min, max))
+            print(
+                f"depth {depth}  {name:20} {cost:6.2f} us CPU/message ({low:.2f} to {high:.2f}) {rate:8.0f} messages/s"
+            )
+        print(f"depth {depth}  ratio {ratio(by_relay):.2f}")
     if arguments.json:
-        arguments.json.write_text(
-            json.dumps({d: {n: [r._asdict() for r in m] for n, m in v.items()} for d, v in runs.items()})
-        )
+        raw = {d: {n: [run._asdict() for run in of] for n, of in both.items()} for d, both in runs.items()}
+        arguments.json.write_text(json.dumps(raw))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ struct link {
 
 static struct link *dirty[MAX_LINKS];
 static int dirty_count;
-static uint64_t reads, writes, passes, acks;
+static uint64_t acks; /* received */
 
 static void on_message(struct link *link, uint8_t *message, size_t size);
 
@@ -133,7 +133,6 @@ static bool read_link(struct link *link) {
             if (SSL_get_error(link->ssl, n) == SSL_ERROR_WANT_READ) break;
             return false;
         }
-        reads++;
         link->input_size += (size_t)n;
         take_frames(link);
     } while (SSL_has_pending(link->ssl));
@@ -150,7 +149,7 @@ static void write_link(int epoll, struct link *link) {
     bool blocked = false;
     while (done < link->output_size && !blocked) {
         int n = SSL_write(link->ssl, link->output + done, (int)(link->output_size - done));
-        if (n > 0) writes++, done += (size_t)n;
+        if (n > 0) done += (size_t)n;
         else if (SSL_get_error(link->ssl, n) == SSL_ERROR_WANT_WRITE) blocked = true;
         else die("SSL_write");
     }

@@ -1,11 +1,12 @@
 /* Load for one relay on 127.0.0.1: SOURCES links that send 300-byte requests, TARGETS links that receive them, both
- * as TLS clients with an own certificate each. A source keeps DEPTH messages under way; the next one leaves when a
+ * as TLS clients with an own certificate each. A source keeps some messages under way; the next one leaves when a
  * target has got one of them. Every data frame is acknowledged, as RFC 6940 6.6.2 asks.
  *
- *     loadgen DIRECTORY PORT RELAY_PID OVERLAY_HASH SOURCES TARGETS DEPTH SECONDS
+ *     loadgen DIRECTORY PORT RELAY_PID OVERLAY_HASH SOURCES TARGETS
  *
- * root.pem, source0.pem, ..., target0.pem, ... are in DIRECTORY. The first fifth of SECONDS is warm-up. Prints one
- * line of JSON: what the targets received meanwhile and the CPU time the relay process spent on it.
+ * root.pem, source0.pem, ..., target0.pem, ... are in DIRECTORY. For each line "DEPTH SECONDS" on standard input it
+ * keeps DEPTH messages under way on each source link for so long, the first fifth of it as warm-up, and prints one line
+ * of JSON: what the targets received meanwhile, and the CPU time the relay process spent on it. In between all is quiet.
  */
 #include "link.h"
 
@@ -18,6 +19,7 @@ static uint8_t target_ids[MAX_LINKS][ID_SIZE];
 static uint8_t template[MESSAGE_SIZE];
 static int source_count, target_count;
 static uint64_t sent, received, wrong;
+static bool stopping; /* send no more: what is under way shall arrive */
 
 /* The message all sources send; transaction id and destination are filled in by send_message. */
 static void make_template(uint32_t overlay) {
@@ -61,7 +63,7 @@ static void on_message(struct link *link, uint8_t *message, size_t size) {
                MESSAGE_SIZE - HEADER_SIZE - RESOURCE_ENTRY_SIZE))
         wrong++;
     received++;
-    if (source < (uint32_t)source_count) send_message(source);
+    if (source < (uint32_t)source_count && !stopping) send_message(source);
 }
 
 static struct link *open_link(int epoll, const char *directory, const char *kind, int number, int port) {
@@ -86,25 +88,45 @@ static double now(clockid_t clock) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Run for so many seconds of wall time. */
-static void run(int epoll, double seconds) {
+/* One pass over what is ready. */
+static void pass(int epoll) {
     struct epoll_event events[MAX_EVENTS];
-    for (double end = now(CLOCK_MONOTONIC) + seconds; now(CLOCK_MONOTONIC) < end; passes++) {
-        int count = epoll_wait(epoll, events, MAX_EVENTS, 1000);
-        if (count == 0) die("nothing came back for a second");
-        for (int i = 0; i < count; i++) {
-            struct link *link = events[i].data.ptr;
-            if ((events[i].events & EPOLLIN) && !read_link(link)) die("the relay closed a link");
-            if (events[i].events & EPOLLOUT) write_link(epoll, link);
-        }
-        write_dirty(epoll);
+    int count = epoll_wait(epoll, events, MAX_EVENTS, 5000);
+    if (count == 0) die("nothing came back for 5 s");
+    for (int i = 0; i < count; i++) {
+        struct link *link = events[i].data.ptr;
+        if ((events[i].events & EPOLLIN) && !read_link(link)) die("the relay closed a link");
+        if (events[i].events & EPOLLOUT) write_link(epoll, link);
     }
+    write_dirty(epoll);
+}
+
+static void run(int epoll, double seconds) {
+    for (double end = now(CLOCK_MONOTONIC) + seconds; now(CLOCK_MONOTONIC) < end;) pass(epoll);
+}
+
+static void measure(int epoll, clockid_t relay_cpu, int depth, double seconds) {
+    stopping = false;
+    for (int i = 0; i < source_count * depth; i++) send_message((uint32_t)(i % source_count));
+    write_dirty(epoll);
+    run(epoll, seconds / 5);
+    uint64_t messages = received, acks_before = acks;
+    double cpu = now(relay_cpu), wall = now(CLOCK_MONOTONIC);
+    run(epoll, seconds * 4 / 5);
+    cpu = now(relay_cpu) - cpu, wall = now(CLOCK_MONOTONIC) - wall, messages = received - messages;
+    printf("{\"messages\": %lu, \"acks\": %lu, \"wrong\": %lu, \"seconds\": %.6f, "
+           "\"relay_cpu_seconds\": %.6f}\n",
+           messages, acks - acks_before, wrong, wall, cpu);
+    fflush(stdout);
+    stopping = true;
+    while (received < sent || acks < sent) pass(epoll);
 }
 
 int main(int argc, char **argv) {
-    if (argc != 9) return fprintf(stderr, "usage: loadgen DIRECTORY PORT RELAY_PID OVERLAY_HASH SOURCES TARGETS DEPTH SECONDS\n"), 2;
-    int epoll = epoll_create1(0), port = atoi(argv[2]), depth = atoi(argv[7]);
-    double seconds = atof(argv[8]);
+    if (argc != 7)
+        return fprintf(stderr, "usage: loadgen DIRECTORY PORT RELAY_PID OVERLAY_HASH SOURCES TARGETS\n"), 2;
+    int epoll = epoll_create1(0), port = atoi(argv[2]), depth;
+    double seconds;
     clockid_t relay_cpu;
     if (clock_getcpuclockid(atoi(argv[3]), &relay_cpu)) die("relay pid");
     make_template((uint32_t)strtoul(argv[4], NULL, 10));
@@ -115,15 +137,6 @@ int main(int argc, char **argv) {
         memcpy(target_ids[i], targets[i]->id, ID_SIZE);
     }
     for (int i = 0; i < source_count; i++) sources[i] = open_link(epoll, argv[1], "source", i, port);
-    for (int i = 0; i < source_count * depth; i++) send_message((uint32_t)(i % source_count));
-    write_dirty(epoll);
-    run(epoll, seconds / 5);
-
-    uint64_t before = received, acks_before = acks, passes_before = passes;
-    double cpu = now(relay_cpu), wall = now(CLOCK_MONOTONIC);
-    run(epoll, seconds * 4 / 5);
-    cpu = now(relay_cpu) - cpu, wall = now(CLOCK_MONOTONIC) - wall;
-    printf("{\"messages\": %lu, \"acks\": %lu, \"passes\": %lu, \"wrong\": %lu, \"seconds\": %.6f, \"relay_cpu_seconds\": %.6f}\n",
-           received - before, acks - acks_before, passes - passes_before, wrong, wall, cpu);
+    while (scanf("%d %lf", &depth, &seconds) == 2) measure(epoll, relay_cpu, depth, seconds);
     return wrong != 0;
 }
