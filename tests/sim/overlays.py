@@ -10,7 +10,6 @@ from xor_fast.errors import RequestFailed
 from xor_fast.sim import checks
 from xor_fast.sim.run import fake_identity, overlay_for
 from xor_fast.sim.world import Host, World
-from xor_fast.trust.signatures import Identity
 
 T = TypeVar("T")
 LOCATION = 5

@@ -7,6 +7,11 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
+# A minute is enough by far; a machine that runs benchmarks beside may take several.
+pytestmark = pytest.mark.timeout(600)
+
 
 def run(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -14,7 +19,7 @@ def run(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[st
         env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.getcwd()},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
 
 

@@ -178,7 +178,7 @@ def test_who_leaves_hands_its_data_on(seed: int) -> None:
 
 @pytest.mark.parametrize("pause", [0.0, 0.01, 0.03, 0.06, 0.1])
 def test_who_leaves_while_another_is_let_in_waits_for_it(pause: float, seed: int) -> None:
-    """The joiner claims its range a moment before its admitting peer knows: leaving then must still hand the data on."""
+    """The joiner claims its range a moment before its admitting peer knows: even then the data is handed on."""
     overlay = Overlay(1, seed)
     (first,) = overlay.hosts
     overlay.store(first, b"precious")

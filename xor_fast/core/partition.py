@@ -27,7 +27,7 @@ class Partition:
         self._schedule(now)
 
     def alone(self, now: float) -> None:
-        """We have lost every peer: perhaps all of them have gone, perhaps only our way to them (10.7.1). Ask at once."""
+        """We have lost every peer: all of them have gone, or only our way to them has (10.7.1). Ask soon."""
         self._node.timers.at(now + limits.FINGER_SEARCH_DELAY, self._ask)
 
     def _schedule(self, now: float) -> None:
