@@ -123,6 +123,19 @@ def test_any_one_peer_is_killed_and_nothing_is_lost(seed: int) -> None:
         overlay.settle()
 
 
+@pytest.mark.parametrize("world", [4, 31, None])  # these two once stayed without a neighbour for ever
+def test_six_of_sixteen_die_within_moments_and_the_ring_is_whole_again(world: int | None, seed: int) -> None:
+    overlay = Overlay(16, seed if world is None else world, hold_down=1.0)
+    rng = random.Random(seed if world is None else world)
+    for host in overlay.hosts:
+        overlay.store(host, host.name.encode())
+    overlay.world.run(3)
+    for victim in rng.sample(overlay.hosts, 6):
+        overlay.world.kill(victim)
+        overlay.world.run(rng.choice([0.05, 0.5, 3]))
+    overlay.settle(30)
+
+
 def test_the_owner_is_killed_right_after_its_answer(seed: int) -> None:
     """The answer leaves only when a replica has confirmed: then nothing acknowledged dies with the owner."""
     overlay = Overlay(8, seed)

@@ -68,6 +68,7 @@ class Topology:
         self._announcing: Timer | None = None
         self._range_changed = False
         self._announced_at = float("-inf")
+        self._looking: Timer | None = None
         self._has_begun_to_leave = False
         self._has_said_leave = False
         self.handlers: Handlers = {
@@ -175,6 +176,7 @@ class Topology:
         self._changed(now, before, failed=True)
         if node_id in before[0] or node_id in before[1]:
             self._look_further(now)
+            self._look_again_later(now)
         self.fingers.lost(now)
         if self._node.ring.joined and not len(self._node.ring):
             self.partition.alone(now)
@@ -218,10 +220,17 @@ class Topology:
             self._announce_soon(now)
         self._node.storage.replication.neighbours_changed(now, failed)
 
+    def _look_again_later(self, now: float) -> None:
+        """What was said while we did not want to hear it, or was lost: ask once more when we would listen."""
+        if self._looking is None or not self._looking.active:
+            self._looking = self._node.timers.at(now + limits.FAILED_PEER_MEMORY + 1.0, self._look_further)
+
     def _look_further(self, now: float) -> None:
-        """After a loss, ask the outermost neighbours what lies beyond them."""
+        """After a loss, ask the nearest neighbours who lies between, and the outermost who lies beyond."""
+        if self.state is not State.JOINED:
+            return
         successors, predecessors = self._neighbours()
-        for node_id in dict.fromkeys((*successors[-1:], *predecessors[-1:])):
+        for node_id in dict.fromkeys((*successors[:1], *predecessors[:1], *successors[-1:], *predecessors[-1:])):
             self.ask_for_update(now, node_id)
 
     # --- Updates: sending ----------------------------------------------------------------------------
@@ -323,7 +332,10 @@ class Topology:
         for node_id in self._nearest(node_ids):
             if node_id in self._node.ring or not self._belongs_near(node_id):
                 continue
-            if self._avoid.get(node_id, now) > now or self._node.attach.is_attaching(node_id):
+            if self._avoid.get(node_id, now) > now:
+                self._look_again_later(now)
+                continue
+            if self._node.attach.is_attaching(node_id):
                 continue
             if self._node.switch.link_of(node_id) != NO_LINK:
                 self.ask_for_update(now, node_id)
@@ -361,6 +373,7 @@ class Topology:
             if isinstance(outcome, RequestFailed):
                 self._node.count("neighbour_attaches_failed")
                 self._avoid_for_now(now, node_id)
+                self._look_again_later(now)
             done(now, outcome)
 
         target = Destination(DestinationType.NODE, node_id)
