@@ -126,13 +126,15 @@ def test_a_member_that_joins_in_the_name_of_another(small: ProcessOverlay) -> No
     async def main() -> str:
         async with impostor(small.enroll("impostor1"), victim) as peer:
             peer.call(peer.node.join, [small.first.address], lambda now, outcome: None)
-            why = await asyncio.to_thread(admitting.complaint, "dropped a message")
+            # Not any dropped message: other tests leave lines of theirs in the log of the shared overlay.
+            words = f"signature of node {victim.node_id.hex()}"
+            why = await asyncio.to_thread(admitting.complaint, words)
             await asyncio.sleep(1)
             assert not peer.node.ring.joined
             return why
 
     why = uvloop.run(main())
-    assert f"signature of node {victim.node_id.hex()}" in why
+    assert "dropped a message" in why
     assert "\n" not in why
 
 
