@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Self
@@ -231,12 +231,12 @@ class ProcessOverlay:
 
     # --- looking users up ----------------------------------------------------------------------------
 
-    async def all_found(self, seconds: float) -> float:
+    async def all_found(self, seconds: float, through: Sequence[Member] = ()) -> float:
         """Every user is looked up by clients of three living nodes drawn by chance, until each of them has found all.
 
-        Gives how long that took; fails when it takes more than `seconds`.
+        Gives how long that took; fails when it takes more than `seconds`. through: draw from these nodes only.
         """
-        nodes = random.sample(self.alive, ASKERS)
+        nodes = random.sample(through or self.alive, ASKERS)
         tasks = (self._found_through(node, asker, seconds) for node, asker in zip(nodes, self.askers, strict=True))
         return max(await asyncio.gather(*tasks))
 

@@ -1,6 +1,8 @@
 """A ring of 16 processes under `kill -9`: within 5 s every user is found again, and nothing acknowledged is lost."""
 
+import contextlib
 import random
+import signal
 from collections.abc import Callable, Iterator
 from time import monotonic
 
@@ -93,6 +95,19 @@ def test_five_are_killed_one_after_another(overlay: ProcessOverlay) -> None:
     for victim in victims:
         kill_and_find(overlay, victim)
     whole_again(overlay, *victims)
+
+
+def test_those_that_stand_still_for_a_while_are_peers_again(overlay: ProcessOverlay) -> None:
+    """As on a machine with too little to give: their silence takes them out of the others' tables."""
+    sleepers = random.sample(overlay.members, 3)
+    for member in sleepers:
+        member.child.signal(signal.SIGSTOP)
+    with contextlib.suppress(AssertionError):  # they may own some; asking is what makes the others notice
+        uvloop.run(overlay.all_found(3.0, [member for member in overlay.alive if member not in sleepers]))
+    for member in sleepers:
+        member.child.signal(signal.SIGCONT)
+    overlay.settle()
+    uvloop.run(overlay.all_found(FOUND_AGAIN))
 
 
 def test_the_owner_is_killed_in_the_instant_after_its_answer(overlay: ProcessOverlay) -> None:

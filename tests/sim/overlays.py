@@ -82,6 +82,10 @@ class Overlay:
         outcome = self.fetch(host, user_of)
         return [] if isinstance(outcome, RequestFailed) else [value.value for value in outcome.values]
 
+    def counted(self, name: str) -> int:
+        """What all hosts together counted."""
+        return sum(host.node.counters.get(name, 0) for host in self.hosts)
+
     def holders(self, user_of: Host) -> list[Host]:
         """Who has values of that user."""
         resource = ids.resource_id(user_of.node.identity.user_name)

@@ -300,6 +300,30 @@ def test_silent_peers_leave_the_routing_table(seed: int) -> None:
     assert not mute.links
 
 
+def test_peers_that_were_asleep_for_a_moment_are_peers_again(seed: int) -> None:
+    """On a busy machine a process may get no turn for seconds: the others lose it, and find it again."""
+    overlay = Overlay(16, seed, hold_down=1.0)
+    users = overlay.hosts
+    for user in users:
+        assert isinstance(overlay.store(user, user.name.encode()), Stored)
+    rng = random.Random(seed)
+    for _ in range(6):
+        sleepers = rng.sample(users, rng.randint(1, 4))
+        for host in sleepers:
+            host.asleep_until = overlay.world.now + rng.uniform(2.5, 4.0)
+        awake = [host for host in users if host not in sleepers]
+        for sleeper in sleepers:  # something to say to it, so that its silence is noticed
+            asker = rng.choice(awake)
+            to_sleeper = (Destination(DestinationType.NODE, sleeper.node.node_id),)
+            asker.node.ping(overlay.world.now, to_sleeper, lambda now, outcome: None)
+            overlay.world.drain(asker)
+        overlay.world.run(5)
+        overlay.settle(10)
+        for user in users:
+            assert overlay.found(rng.choice(users), user) == [user.name.encode()]
+    assert overlay.counted("links_silent") >= 3
+
+
 @pytest.mark.req("topo.periodic-update")
 def test_neighbours_hear_from_each_other_without_any_change(seed: int) -> None:
     overlay = Overlay(5, seed)

@@ -25,7 +25,7 @@ class Liveness:
             del self._silent_since[link]
             node_id = self._node.switch.node_of(link)
             if node_id is not None:
-                self._node.topology.ask_for_update(now, node_id)  # it speaks again: is it still a peer?
+                self._node.topology.speaks_again(now, node_id)
         self._keep_awake(now)
         self._node.timers.at(now + limits.SILENCE_CHECK, self._check)
 

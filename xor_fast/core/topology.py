@@ -191,6 +191,11 @@ class Topology:
         else:
             self._send_update(now, node_id, self._update_for(now, node_id))
 
+    def speaks_again(self, now: float, node_id: bytes) -> None:
+        """A link is not silent any more: if the other is still a peer, its Update brings it back at once."""
+        self._avoid.pop(node_id, None)
+        self.ask_for_update(now, node_id)
+
     def link_down(self, now: float, node_id: bytes, reason: str) -> None:
         if self._node.switch.link_of(node_id) != NO_LINK:
             return  # another connection to the same node is up

@@ -56,6 +56,7 @@ class Host:
         )
         self.alive = True
         self.is_mute = False  # takes bytes and does nothing: a hung process
+        self.asleep_until = 0.0  # whatever happens to it waits until then: a machine without a moment for it
         self.links: dict[int, Connection] = {}
         self.applications: dict[int, Connection] = {}  # by ticket, once handed over
         self.ports: dict[int, Address] = {}
@@ -170,8 +171,17 @@ class World:
             host.wake_at = deadline
             self.at(deadline, lambda: self._wake(host, deadline))
 
+    def _sleeps(self, host: Host, what: Callable[[], None]) -> bool:
+        """Then `what` is done when it wakes up, in the order in which it happened."""
+        sleeps = self.now < host.asleep_until
+        if sleeps:
+            self.at(host.asleep_until, what)
+        return sleeps
+
     def _wake(self, host: Host, when: float) -> None:
         if not host.alive or host.is_mute or host.wake_at != when:
+            return
+        if self._sleeps(host, partial(self._wake, host, when)):
             return
         host.wake_at = None
         self.record("wake", host)
@@ -202,7 +212,7 @@ class World:
 
     def _call(self, host: Host, run: Callable[[], object], after: float) -> None:
         def call() -> None:
-            if host.alive and not host.is_mute:
+            if host.alive and not host.is_mute and not self._sleeps(host, call):
                 self.record("call", host)
                 run()
                 self.drain(host)
@@ -221,6 +231,9 @@ class World:
 
     def _connected(self, host: Host, dial: Dial, target: tuple[Host, int | None], latency: float) -> None:
         accepter, port_ticket = target
+        again = partial(self._connected, host, dial, target, latency)
+        if self._sleeps(host, again) or self._sleeps(accepter, again):
+            return
         if not (host.alive and accepter.alive and not accepter.is_mute):
             if host.alive:
                 self._call(host, lambda: host.node.dial_failed(self.now, dial.ticket, "reset by peer"), 0.0)
@@ -285,6 +298,8 @@ class World:
     def _arrive(self, connection: Connection, end: int, data: bytes) -> None:
         host, link = connection.hosts[end], connection.links[end]
         if not connection.open or not host.alive or host.is_mute or link < 0:
+            return
+        if self._sleeps(host, partial(self._arrive, connection, end, data)):
             return
         self.record("bytes", host, data)
         if not host.node.receive(self.now, link, data):
