@@ -82,7 +82,7 @@ def test_it_comes_back_to_those_who_stayed_and_the_newest_values_win(overlay: Pr
     first.start()
     assert first.listening()["values"] == len(overlay.users)
     overlay.settle()
-    uvloop.run(overlay.all_found(10))
+    uvloop.run(overlay.all_found(20))
 
 
 def test_a_second_process_on_the_same_directory_gets_one_clear_line(overlay: ProcessOverlay) -> None:
