@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,3 +62,23 @@ def test_a_node_of_another_ca_gets_nowhere(start: Start, tmp_path: Path) -> None
     stranger.signal(signal.SIGINT)
     assert stranger.end() == 0
     assert not stranger.has("joined")
+
+
+def test_a_wish_to_stop_told_twice_at_once_and_then_again(start: Start) -> None:
+    """A process group's signal reaches us directly and through make: that is one wish. A later one ends at once."""
+    first = start("quickstart", "--listen", "127.0.0.1:0")
+    first.until("listening")
+    second = start("node", "--ca", "data/bootstrap", "--data", "data/second")
+    second.until("joined")
+    second.signal(signal.SIGSTOP)  # it answers no Leave, so leaving takes its time
+    try:
+        first.signal(signal.SIGTERM)
+        first.signal(signal.SIGTERM)
+        first.until("leaving")
+        time.sleep(1)
+        assert first.is_running
+        first.signal(signal.SIGTERM)
+        assert first.end() == 130
+        assert first.errors() == ""
+    finally:
+        second.signal(signal.SIGCONT)

@@ -1,5 +1,6 @@
 """What a command says: lines for a person, or with --json one JSON object a line for a program; and its exit code."""
 
+import asyncio
 import functools
 import json
 import logging
@@ -80,7 +81,7 @@ def reported(command: Callable[P, int | None]) -> Callable[P, None]:
             code = _complain(output, Exit.NO_SUCCESS, str(error))
         except (OwnerError, TrustError) as error:
             code = _complain(output, Exit.WRONG_USE, str(error))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):  # a second Ctrl-C, while it was leaving
             code = 130  # as a shell says it; a running node never comes here, it leaves in order
         except typer.Exit:
             raise

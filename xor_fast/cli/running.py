@@ -58,19 +58,29 @@ def show_address(address: Address) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+ECHO = 0.5  # seconds within which a second signal counts as the first
+
+
 class Stop:
-    """Set by Ctrl-C or SIGTERM. A second one ends the process at once."""
+    """Set by Ctrl-C or SIGTERM. A second one ends the process at once.
+
+    What comes right after the first is the same wish, twice told: a signal for the process group reaches us directly
+    and through make, which passes it on."""
 
     def __init__(self) -> None:
+        self._first_at = 0.0
         self._event = asyncio.Event()
         self._task = asyncio.current_task()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
 
     def _signalled(self) -> None:
-        if self._event.is_set() and self._task is not None:
+        now = asyncio.get_running_loop().time()
+        if not self._event.is_set():
+            self._first_at = now
+            self._event.set()
+        elif now - self._first_at >= ECHO and self._task is not None:
             self._task.cancel()
-        self._event.set()
 
     def set(self) -> None:
         self._event.set()
