@@ -25,7 +25,7 @@ from xor_fast.core.timers import Timers
 from xor_fast.core.topology import Topology
 from xor_fast.core.transactions import NO_LINK, Answer, KeptAnswer, Transactions
 from xor_fast.core.writer import Fetched, NewValue, Stored, Writer
-from xor_fast.errors import ErrorCode, RequestFailed, StateError, TrustError, WireError
+from xor_fast.errors import ErrorCode, RequestFailed, TrustError, WireError
 from xor_fast.messages import (
     CONFIG_SEQUENCE_ANY,
     Body,
@@ -39,9 +39,10 @@ from xor_fast.messages import (
     Message,
     OptionFlags,
     SecurityBlock,
+    StoredData,
 )
 from xor_fast.trust.certificates import Certificate
-from xor_fast.trust.signatures import Identity, Verifier
+from xor_fast.trust.signatures import Identity, Signer, Verifier
 
 __all__ = ["AppConnection", "Fetched", "NewValue", "Node", "Pong", "Stored"]
 
@@ -315,6 +316,13 @@ class Node:
             raise TrustError("the certificate is for our own Node-ID")
         return certificate
 
+    def verify_value(
+        self, now: float, resource: bytes, kind: int, data: StoredData, bucket: Sequence[GenericCertificate]
+    ) -> Signer:
+        """Who signed a stored value (7.1); what the signer may write is the Kind's to say. TrustError otherwise."""
+        signed = codec.value_signature_input(resource, kind, data.storage_time, data.value, data.signature.identity)
+        return self.verifier.verify(data.signature, signed, bucket, self.wall_ms(now))
+
     def request(
         self,
         now: float,
@@ -500,7 +508,3 @@ class Node:
         if text != last or now - since >= 1:
             self._last_complaint = (text, now)
             self.notice("warning", text)
-
-    def require_joined(self) -> None:
-        if not self.ring.joined:
-            raise StateError("this node is not part of the overlay yet: join first")

@@ -17,6 +17,7 @@ from xor_fast.core.request import Handlers, Refuse, Request
 from xor_fast.core.timers import Timer
 from xor_fast.errors import ConfigError, ErrorCode, TrustError, WireError
 from xor_fast.messages import (
+    CertificateType,
     Code,
     DataModel,
     DataValue,
@@ -51,6 +52,12 @@ class Held:
         self.expires = now + min(data.lifetime, limits.MAX_LIFETIME)  # 7: from the receipt, by our own clock
         self.copies: set[bytes] = set()  # Node-IDs that confirmed this very value
         self.owned = False  # we were responsible for it when we last looked
+
+    @classmethod
+    def signed_by(cls, signer: Signer, data: StoredData, now: float) -> "Held":
+        """With the certificates that whoever gets the value needs to believe it (6.3.4, notes 3.11)."""
+        chain = (signer.certificate.der, *signer.certificate.chain)
+        return cls(data, tuple(GenericCertificate(CertificateType.X509, der) for der in chain), now)
 
     def passed_on(self, now: float) -> StoredData | None:
         """As it is handed to another: the lifetime less the time it lay here (7.4.1.1). None once it is over."""
@@ -213,12 +220,8 @@ class Storage:
     ) -> Signer:
         """Signature and access control of one value, and for an original Store of its sender too (7.3, 7.4.1.1)."""
         try:
-            signer = self._node.verifier.verify(
-                data.signature,
-                codec.value_signature_input(resource, kind.id, data.storage_time, data.value, data.signature.identity),
-                request.message.security.certificates,
-                self._node.wall_ms(now),
-            )
+            bucket = request.message.security.certificates
+            signer = self._node.verify_value(now, resource, kind.id, data, bucket)
         except TrustError as error:
             raise Refuse(ErrorCode.FORBIDDEN, f"the signature of a value does not hold: {error}") from None
         permits = self._node.kinds.permits
@@ -238,9 +241,7 @@ class Storage:
             if data.storage_time < there.data.storage_time or data.value != there.data.value:
                 raise Refuse(ErrorCode.DATA_TOO_OLD, "a value with this storage_time or a newer one is here")
             return _Change(kind.id, key, there)
-        chain = (signer.certificate.der, *signer.certificate.chain)
-        held = Held(data, tuple(GenericCertificate(0, der) for der in chain), now)
-        return _Change(kind.id, key, held)
+        return _Change(kind.id, key, Held.signed_by(signer, data, now))
 
     def _check_room(self, kind: KindDefinition, shelf: Shelf, changes: list[_Change]) -> None:
         after = {key: held.data for key, held in shelf.values.items()}
@@ -384,16 +385,13 @@ class Storage:
 
     def _import_one(self, now: float, away: int, encoded: bytes, ders: list[bytes]) -> int:
         """One value back on its shelf, if its life goes on and its signature and access control still hold."""
-        certificates = tuple(GenericCertificate(0, der) for der in ders)
+        certificates = tuple(GenericCertificate(CertificateType.X509, der) for der in ders)
         try:
             store = codec.decode_struct(StoreReq, encoded, self._node.overlay.node_id_length, self._node.kinds.models)
             kind_data = store.kind_data[0]
             data = kind_data.values[0]
             kind = self._node.kinds.get(kind_data.kind)
-            signed = codec.value_signature_input(
-                store.resource, kind_data.kind, data.storage_time, data.value, data.signature.identity
-            )
-            signer = self._node.verifier.verify(data.signature, signed, certificates, self._node.wall_ms(now))
+            signer = self._node.verify_value(now, store.resource, kind_data.kind, data, certificates)
         except (WireError, TrustError, TypeError):
             self._node.count("import_refused")
             return 0

@@ -21,7 +21,6 @@ from xor_fast.messages import (
     DictionaryEntry,
     FetchAns,
     FetchReq,
-    GenericCertificate,
     StoreAns,
     StoredData,
     StoredDataSpecifier,
@@ -189,14 +188,11 @@ class Writer:
                 rejected += len(response.values)
                 continue
             for data in response.values:
-                identity = data.signature.identity
                 if not data_value(data).exists and not data.signature.signature_value:
                     continue  # synthetic: there is nothing there, and nothing to prove
-                signed = codec.value_signature_input(resource, kind, data.storage_time, data.value, identity)
+                bucket = answer.message.security.certificates
                 try:
-                    signer = self._node.verifier.verify(
-                        data.signature, signed, answer.message.security.certificates, self._node.wall_ms(now)
-                    )
+                    signer = self._node.verify_value(now, resource, kind, data, bucket)
                 except TrustError:
                     rejected += 1
                     continue
@@ -218,9 +214,7 @@ class Writer:
             for data, signer in self._prove(now, resource, kind, outcome)[0]:
                 there = shelf.values.get(key_of(data))
                 if there is None or there.data.storage_time < data.storage_time:
-                    chain = (signer.certificate.der, *signer.certificate.chain)
-                    held = Held(data, tuple(GenericCertificate(0, der) for der in chain), now)
-                    self._node.storage.put(now, shelf, key_of(data), held)
+                    self._node.storage.put(now, shelf, key_of(data), Held.signed_by(signer, data, now))
                     self._node.count("values_resynchronised")
             theirs = [response.generation for response in outcome.body.kind_responses if response.kind == kind]
             shelf.generation = max(shelf.generation, *theirs, 0)
