@@ -44,6 +44,10 @@ class Code(IntEnum):
     APP_ATTACH_ANS = 0x1E
     CONFIG_UPDATE_REQ = 0x21
     CONFIG_UPDATE_ANS = 0x22
+    EXP_A_REQ = 0x23  # this and the next three: experiments only
+    EXP_A_ANS = 0x24
+    EXP_B_REQ = 0x25
+    EXP_B_ANS = 0x26
     ERROR = 0xFFFF
 
 
@@ -53,12 +57,20 @@ class DestinationType(IntEnum):
     OPAQUE_ID = 3
 
 
+class ForwardingOptionType(IntEnum):
+    EXP_FORWARD = 1  # experiments only
+
+
 class OptionFlags(IntFlag):
     """Flags of a ForwardingOption (RFC 6940 6.3.2.3)."""
 
     FORWARD_CRITICAL = 0x01
     DESTINATION_CRITICAL = 0x02
     RESPONSE_COPY = 0x04
+
+
+class MessageExtensionType(IntEnum):
+    EXP_EXT = 1  # experiments only
 
 
 class AddressType(IntEnum):
@@ -70,6 +82,7 @@ class OverlayLinkType(IntEnum):
     DTLS_UDP_SR = 1
     DTLS_UDP_SR_NO_ICE = 3
     TLS_TCP_FH_NO_ICE = 4
+    EXP_LINK = 5  # experiments only
 
 
 class CandidateType(IntEnum):
@@ -82,6 +95,7 @@ class CertificateType(IntEnum):
     """From RFC 6091; only X.509 is used (RFC 6940 6.3.4)."""
 
     X509 = 0
+    OPENPGP = 1
 
 
 class SignerIdentityType(IntEnum):
@@ -91,18 +105,23 @@ class SignerIdentityType(IntEnum):
 
 
 class HashAlgorithm(IntEnum):
-    """From the TLS registry."""
+    """From the TLS registry (RFC 5246 7.4.1.4.1)."""
 
     NONE = 0
+    MD5 = 1
     SHA1 = 2
+    SHA224 = 3
     SHA256 = 4
+    SHA384 = 5
+    SHA512 = 6
 
 
 class SignatureAlgorithm(IntEnum):
-    """From the TLS registry."""
+    """From the TLS registry (RFC 5246 7.4.1.4.1)."""
 
     ANONYMOUS = 0
     RSA = 1
+    DSA = 2
     ECDSA = 3
 
 
@@ -110,6 +129,18 @@ class DataModel(IntEnum):
     SINGLE = 1
     ARRAY = 2
     DICTIONARY = 3
+
+
+class ProbeInformationType(IntEnum):
+    RESPONSIBLE_SET = 1
+    NUM_RESOURCES = 2
+    UPTIME = 3
+    EXP_PROBE = 4  # experiments only
+
+
+class ConfigUpdateType(IntEnum):
+    CONFIG = 1
+    KIND = 2
 
 
 class ChordUpdateType(IntEnum):
@@ -208,6 +239,12 @@ class ErrorResponse(Body, frozen=True, gc=False):
     error_info: bytes = b""
 
 
+class UnknownKinds(Body, frozen=True, gc=False):
+    """The error_info of Error_Unknown_Kind (7.4.1.2): at most 63 Kind-IDs."""
+
+    kinds: tuple[int, ...]
+
+
 class JoinReq(Body, frozen=True, gc=False):
     joining_peer_id: bytes
     overlay_specific_data: bytes = b""
@@ -259,6 +296,24 @@ class RouteQueryAns(Body, frozen=True, gc=False):
     """ChordRouteQueryAns (10.8)."""
 
     next_peer: bytes
+
+
+class ProbeReq(Body, frozen=True, gc=False):
+    """requested_info: ProbeInformationTypes, none to ask for nothing but an answer (6.4.2.5)."""
+
+    requested_info: tuple[int, ...] = ()
+
+
+class ProbeInformation(Body, frozen=True, gc=False):
+    """value: parts of 10^9 of the ring (RESPONSIBLE_SET), a count (NUM_RESOURCES) or seconds (UPTIME). Of a type nobody
+    knows, all its bytes."""
+
+    type: int
+    value: int | bytes
+
+
+class ProbeAns(Body, frozen=True, gc=False):
+    probe_info: tuple[ProbeInformation, ...] = ()
 
 
 class IpAddressPort(Body, frozen=True, gc=False):
@@ -315,6 +370,19 @@ class PingAns(Body, frozen=True, gc=False):
 
     response_id: int
     time: int
+
+
+class ConfigUpdateReq(Body, frozen=True, gc=False):
+    """type: a ConfigUpdateType. CONFIG: config_data is a configuration document. KIND: kinds are kind-blocks, XML in
+    UTF-8 (6.5.4). Of a type nobody knows, config_data holds all."""
+
+    type: int
+    config_data: bytes = b""
+    kinds: tuple[bytes, ...] = ()
+
+
+class ConfigUpdateAns(Body, frozen=True, gc=False):
+    pass
 
 
 # --- storage (7) ------------------------------------------------------------------------------------
@@ -397,6 +465,77 @@ class FetchKindResponse(Body, frozen=True, gc=False):
 
 class FetchAns(Body, frozen=True, gc=False):
     kind_responses: tuple[FetchKindResponse, ...]
+
+
+class StatReq(Body, frozen=True, gc=False):
+    """As FetchReq (7.4.3.1)."""
+
+    resource: bytes
+    specifiers: tuple[StoredDataSpecifier, ...]
+
+
+class MetaData(Body, frozen=True, gc=False):
+    """value_length: bytes of the value; hash_value: the digest of the value behind its 4 length bytes (7.4.3.2)."""
+
+    exists: bool
+    value_length: int
+    hash_algorithm: int
+    hash_value: bytes
+
+
+class ArrayEntryMeta(Body, frozen=True, gc=False):
+    index: int
+    value: MetaData
+
+
+class DictionaryEntryMeta(Body, frozen=True, gc=False):
+    key: bytes
+    value: MetaData
+
+
+MetaDataValue = MetaData | ArrayEntryMeta | DictionaryEntryMeta | bytes
+"""bytes: the Kind is unknown, so the metadata stay as received."""
+
+
+class StoredMetaData(Body, frozen=True, gc=False):
+    """storage_time in ms since 1970, lifetime in s; no signature (7.4.3.2)."""
+
+    storage_time: int
+    lifetime: int
+    metadata: MetaDataValue
+
+
+class StatKindResponse(Body, frozen=True, gc=False):
+    kind: int
+    generation: int
+    values: tuple[StoredMetaData, ...]
+
+
+class StatAns(Body, frozen=True, gc=False):
+    kind_responses: tuple[StatKindResponse, ...]
+
+
+class FindReq(Body, frozen=True, gc=False):
+    resource: bytes
+    kinds: tuple[int, ...]
+
+
+class FindKindData(Body, frozen=True, gc=False):
+    """closest: the Resource-ID held that follows the asked one most closely (7.4.4.2)."""
+
+    kind: int
+    closest: bytes
+
+
+class FindAns(Body, frozen=True, gc=False):
+    results: tuple[FindKindData, ...]
+
+
+class TurnServer(Body, frozen=True, gc=False):
+    """The value of Kind TURN-SERVICE; iteration is the d its Resource Name was formed with (9)."""
+
+    iteration: int
+    server_address: IpAddressPort
 
 
 # --- XMPP usage (XEP-0415) --------------------------------------------------------------------------
