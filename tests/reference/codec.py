@@ -118,7 +118,7 @@ def refusing(type_: Type, *values: int) -> Type:
 
 
 u8, u16, u32, u64 = uint(1), uint(2), uint(4), uint(8)
-v8, v16, v32 = vector(1), vector(2), vector(4)
+v8, v16, v24, v32 = vector(1), vector(2), vector(3), vector(4)
 rest_of_it = Type(lambda data, overlay: (data, b""), lambda value: value)
 
 
@@ -229,7 +229,7 @@ def parse_header(data: bytes, overlay: Overlay) -> tuple[m.ForwardingHeader, byt
     need(h.pop("relo_token") == 0xD2454C4F, "token")
     need(h["version"] == 10, "version")
     need(h.pop("length") == size, "length")
-    need(h["fragment"] & 0xC0FFFFFF == 0xC0000000, "a fragment")
+    need(h["fragment"] >> 31, "high bit of fragment")
     for name, item in HEADER_LISTS.items():
         inside, data = cut(data, h.pop(f"{name}_length"))
         found = []
@@ -248,6 +248,11 @@ def build_header(value: m.ForwardingHeader, after: bytes = b"") -> bytes:
     computed = {f"{name}_length": len(encoded) for name, encoded in lists.items()}
     computed |= {"relo_token": 0xD2454C4F, "length": 38 + len(body)}
     return b"".join(t.build(computed.get(n, getattr(value, n, None))) for n, t in HEADER.items()) + body
+
+
+def is_whole(header: m.ForwardingHeader) -> bool:
+    """The last fragment, at offset 0. The six reserved bits between are not looked at."""
+    return header.fragment & 0x40FFFFFF == 0x40000000
 
 
 forwarding_header = Type(parse_header, build_header)
@@ -290,6 +295,23 @@ join_req = struct(m.JoinReq, joining_peer_id=node_id, overlay_specific_data=v16)
 join_ans = struct(m.JoinAns, overlay_specific_data=v16)
 leave_req = struct(m.LeaveReq, leaving_peer_id=node_id, overlay_specific_data=v16)
 route_query_req = struct(m.RouteQueryReq, send_update=boolean, destination=destination, overlay_specific_data=v16)
+probe_info_type = refusing(u8, 0)
+probe_req = struct(m.ProbeReq, requested_info=listing(1, probe_info_type))
+probe_data = {1: u32, 2: u32, 3: u32}
+
+
+def parse_probe_information(data: bytes, overlay: Overlay) -> tuple[m.ProbeInformation, bytes]:
+    type_, data = probe_info_type.parse(data, overlay)
+    inside, rest = v8.parse(data, overlay)
+    return m.ProbeInformation(type_, whole(probe_data.get(type_, rest_of_it), inside, overlay)), rest
+
+
+def build_probe_information(value: m.ProbeInformation) -> bytes:
+    return probe_info_type.build(value.type) + v8.build(probe_data.get(value.type, rest_of_it).build(value.value))
+
+
+probe_information = Type(parse_probe_information, build_probe_information)
+probe_ans = struct(m.ProbeAns, probe_info=listing(2, probe_information))
 ice_extension = struct(m.IceExtension, name=v16, value=v16)
 
 candidate_before_select = struct(
@@ -323,9 +345,29 @@ def build_candidate(value: m.IceCandidate) -> bytes:
 ice_candidate = Type(parse_candidate, build_candidate)
 candidates = listing(2, ice_candidate)
 attach = struct(m.AttachReqAns, ufrag=v8, password=v8, role=v8, candidates=candidates, send_update=boolean)
-app_attach = struct(m.AppAttachReqAns, ufrag=v8, password=v8, application=u16, role=v8, candidates=candidates)
+app_attach = struct(
+    m.AppAttachReqAns, ufrag=v8, password=v8, application=refusing(u16, 0), role=v8, candidates=candidates
+)
 ping_req = struct(m.PingReq, padding=v16)
 ping_ans = struct(m.PingAns, response_id=u64, time=u64)
+config_update_type = refusing(u8, 0)
+config_update_data = {1: ("config_data", v24), 2: ("kinds", listing(3, v16))}
+
+
+def parse_config_update(data: bytes, overlay: Overlay) -> tuple[m.ConfigUpdateReq, bytes]:
+    type_, data = config_update_type.parse(data, overlay)
+    inside, rest = v32.parse(data, overlay)
+    name, form = config_update_data.get(type_, ("config_data", rest_of_it))
+    return m.ConfigUpdateReq(type_, **{name: whole(form, inside, overlay)}), rest
+
+
+def build_config_update(value: m.ConfigUpdateReq) -> bytes:
+    name, form = config_update_data.get(value.type, ("config_data", rest_of_it))
+    need(not (value.kinds if name == "config_data" else value.config_data), "a field that is not sent")
+    return config_update_type.build(value.type) + v32.build(form.build(getattr(value, name)))
+
+
+config_update_req = Type(parse_config_update, build_config_update)
 
 # --- 7 ----------------------------------------------------------------------------------------------
 
@@ -358,17 +400,17 @@ def build_stored_data(value: m.StoredData) -> bytes:
     return v32.build(u64.build(value.storage_time) + u32.build(value.lifetime) + inside)
 
 
-def values_of_a_kind(cls: type, counter: str) -> Type:
-    """kind, counter and StoredData<0..2^32-1>, the data model of which comes from the kind"""
+def values_of_a_kind(cls: type, counter: str, stored: Callable[[DataModel | None], Type] = stored_data_of) -> Type:
+    """kind, counter and StoredData<0..2^32-1> (or StoredMetaData), the data model of which comes from the kind"""
 
     def parse(data: bytes, overlay: Overlay) -> tuple[Any, bytes]:
         kind, data = u32.parse(data, overlay)
         number, data = u64.parse(data, overlay)
-        values, data = listing(4, stored_data_of(overlay.kinds.get(kind))).parse(data, overlay)
+        values, data = listing(4, stored(overlay.kinds.get(kind))).parse(data, overlay)
         return cls(kind, number, values), data
 
     def build(value: Any) -> bytes:
-        values = listing(4, stored_data_of(None)).build(value.values)
+        values = listing(4, stored(None)).build(value.values)
         return u32.build(value.kind) + u64.build(getattr(value, counter)) + values
 
     return Type(parse, build)
@@ -378,6 +420,8 @@ store_kind_data = values_of_a_kind(m.StoreKindData, "generation_counter")
 store_req = struct(m.StoreReq, resource=resource_id, replica_number=u8, kind_data=listing(4, store_kind_data))
 store_kind_response = struct(m.StoreKindResponse, kind=u32, generation_counter=u64, replicas=listing(2, node_id))
 store_ans = struct(m.StoreAns, kind_responses=listing(2, store_kind_response))
+kind_ids = listing(1, u32)
+unknown_kinds = struct(m.UnknownKinds, kinds=kind_ids)
 array_range = struct(m.ArrayRange, first=u32, last=u32)
 SPECIFIERS = {DataModel.ARRAY: listing(2, array_range), DataModel.DICTIONARY: listing(2, v16)}
 
@@ -412,9 +456,45 @@ stored_data_specifier = Type(parse_specifier, build_specifier)
 fetch_req = struct(m.FetchReq, resource=resource_id, specifiers=listing(2, stored_data_specifier))
 fetch_kind_response = values_of_a_kind(m.FetchKindResponse, "generation")
 fetch_ans = struct(m.FetchAns, kind_responses=listing(4, fetch_kind_response))
+stat_req = struct(m.StatReq, resource=resource_id, specifiers=listing(2, stored_data_specifier))
+meta_data = struct(m.MetaData, exists=boolean, value_length=u32, hash_algorithm=u8, hash_value=v8)
+array_entry_meta = struct(m.ArrayEntryMeta, index=u32, value=meta_data)
+dictionary_entry_meta = struct(m.DictionaryEntryMeta, key=v16, value=meta_data)
+METADATA = {DataModel.SINGLE: meta_data, DataModel.ARRAY: array_entry_meta, DataModel.DICTIONARY: dictionary_entry_meta}
+METADATA_TYPES: dict[Any, Type] = {
+    bytes: rest_of_it,
+    m.MetaData: meta_data,
+    m.ArrayEntryMeta: array_entry_meta,
+    m.DictionaryEntryMeta: dictionary_entry_meta,
+}
 
-# --- 10, XEP-0415 -----------------------------------------------------------------------------------
 
+def stored_meta_data_of(model: DataModel | None) -> Type:
+    form = rest_of_it if model is None else METADATA[model]
+
+    def parse(data: bytes, overlay: Overlay) -> tuple[m.StoredMetaData, bytes]:
+        inside, rest = v32.parse(data, overlay)
+        storage_time, inside = u64.parse(inside, overlay)
+        lifetime, inside = u32.parse(inside, overlay)
+        return m.StoredMetaData(storage_time, lifetime, whole(form, inside, overlay)), rest
+
+    return Type(parse, build_stored_meta_data)
+
+
+def build_stored_meta_data(value: m.StoredMetaData) -> bytes:
+    inside = METADATA_TYPES[type(value.metadata)].build(value.metadata)
+    return v32.build(u64.build(value.storage_time) + u32.build(value.lifetime) + inside)
+
+
+stat_kind_response = values_of_a_kind(m.StatKindResponse, "generation", stored_meta_data_of)
+stat_ans = struct(m.StatAns, kind_responses=listing(4, stat_kind_response))
+find_req = struct(m.FindReq, resource=resource_id, kinds=kind_ids)
+find_kind_data = struct(m.FindKindData, kind=u32, closest=resource_id)
+find_ans = struct(m.FindAns, results=listing(2, find_kind_data))
+
+# --- 9, 10, XEP-0415 -----------------------------------------------------------------------------------
+
+turn_server = struct(m.TurnServer, iteration=u8, server_address=ip_address_port)
 node_ids = listing(2, node_id)
 CHORD_LISTS = {1: (), 2: ("predecessors", "successors"), 3: ("predecessors", "successors", "fingers")}
 
@@ -468,12 +548,16 @@ xmpp_location = Type(parse_location, build_location)
 # --- whole messages ---------------------------------------------------------------------------------
 
 BODIES = {
+    0x1: probe_req,
+    0x2: probe_ans,
     0x3: attach,
     0x4: attach,
     0x7: store_req,
     0x8: store_ans,
     0x9: fetch_req,
     0xA: fetch_ans,
+    0xD: find_req,
+    0xE: find_ans,
     0xF: join_req,
     0x10: join_ans,
     0x11: leave_req,
@@ -484,8 +568,12 @@ BODIES = {
     0x16: route_query_ans,
     0x17: ping_req,
     0x18: ping_ans,
+    0x19: stat_req,
+    0x1A: stat_ans,
     0x1D: app_attach,
     0x1E: app_attach,
+    0x21: config_update_req,
+    0x22: struct(m.ConfigUpdateAns),
     0xFFFF: error_response,
 }
 RESERVED_CODES = (0, *range(0x8000, 0xFFFF))
@@ -499,6 +587,7 @@ def build_contents(code: int, body: Any, extensions: tuple[m.MessageExtension, .
 
 def parse_message(data: bytes, overlay: Overlay) -> tuple[m.Message, bytes]:
     header, data = parse_header(data, overlay)
+    need(is_whole(header), "a fragment")
     code, data = message_code.parse(data, overlay)
     body, data = v32.parse(data, overlay)
     extensions, data = extensions_type.parse(data, overlay)
@@ -507,6 +596,7 @@ def parse_message(data: bytes, overlay: Overlay) -> tuple[m.Message, bytes]:
 
 
 def build_message(value: m.Message) -> bytes:
+    need(is_whole(value.header), "a fragment")
     contents = build_contents(value.code, value.body, value.extensions)
     return build_header(value.header, contents + security_block.build(value.security))
 
@@ -517,6 +607,7 @@ STRUCTS: dict[Any, Type] = {
     m.ForwardingHeader: forwarding_header,
     m.MessageExtension: message_extension,
     m.ErrorResponse: error_response,
+    m.UnknownKinds: unknown_kinds,
     m.GenericCertificate: generic_certificate,
     m.SignerIdentity: signer_identity,
     m.Signature: signature,
@@ -529,6 +620,9 @@ STRUCTS: dict[Any, Type] = {
     m.UpdateAns: struct(m.UpdateAns),
     m.RouteQueryReq: route_query_req,
     m.RouteQueryAns: route_query_ans,
+    m.ProbeReq: probe_req,
+    m.ProbeInformation: probe_information,
+    m.ProbeAns: probe_ans,
     m.IpAddressPort: ip_address_port,
     m.IceExtension: ice_extension,
     m.IceCandidate: ice_candidate,
@@ -536,6 +630,8 @@ STRUCTS: dict[Any, Type] = {
     m.AppAttachReqAns: app_attach,
     m.PingReq: ping_req,
     m.PingAns: ping_ans,
+    m.ConfigUpdateReq: config_update_req,
+    m.ConfigUpdateAns: struct(m.ConfigUpdateAns),
     m.DataValue: data_value,
     m.ArrayEntry: array_entry,
     m.DictionaryEntry: dictionary_entry,
@@ -549,6 +645,17 @@ STRUCTS: dict[Any, Type] = {
     m.FetchReq: fetch_req,
     m.FetchKindResponse: fetch_kind_response,
     m.FetchAns: fetch_ans,
+    m.StatReq: stat_req,
+    m.MetaData: meta_data,
+    m.ArrayEntryMeta: array_entry_meta,
+    m.DictionaryEntryMeta: dictionary_entry_meta,
+    m.StoredMetaData: stored_meta_data_of(None),
+    m.StatKindResponse: stat_kind_response,
+    m.StatAns: stat_ans,
+    m.FindReq: find_req,
+    m.FindKindData: find_kind_data,
+    m.FindAns: find_ans,
+    m.TurnServer: turn_server,
     m.ChordLeaveData: chord_leave_data,
     m.XmppLocation: xmpp_location,
     m.Message: Type(parse_message, build_message),
@@ -580,6 +687,7 @@ def signature_input(data: bytes) -> bytes:
     """overlay || transaction_id || MessageContents || SignerIdentity (6.3.4). All before contents and after them is
     found by the length of its encoding; bodies stay bytes."""
     header, after = parse_header(data, Overlay())
+    need(is_whole(header), "a fragment")
     _, rest = message_code.parse(after, Overlay())
     _, rest = v32.parse(rest, Overlay())
     _, rest = v32.parse(rest, Overlay())

@@ -32,10 +32,11 @@ def strategies(node_id_length: int) -> dict[type[m.Body], SearchStrategy[m.Body]
         build(m.Destination, st.integers(4, 127), short),
     )
     option = build(m.ForwardingOption, code_point, u8, short)
-    header = build(
-        m.ForwardingHeader, u32, u16, u8, u64, few(destination), few(destination), few(option), u32,
-        st.integers(0, 63).map(lambda reserved: 0xC0000000 | reserved << 24),
-    )  # fmt: skip
+    fixed = (u32, u16, u8, u64, few(destination), few(destination), few(option), u32)
+    header = build(m.ForwardingHeader, *fixed, st.integers(1 << 31, (1 << 32) - 1))
+    header_of_whole = build(
+        m.ForwardingHeader, *fixed, st.integers(0, 63).map(lambda reserved: 0xC0000000 | reserved << 24)
+    )
     extension = build(m.MessageExtension, st.integers(1, 0xFFFF), st.booleans(), short)
     identity = st.one_of(
         build(m.SignerIdentity, st.sampled_from((1, 2)), u8, st.binary(max_size=64)), st.just(m.SignerIdentity(3))
@@ -80,12 +81,34 @@ def strategies(node_id_length: int) -> dict[type[m.Body], SearchStrategy[m.Body]
         build(m.UpdateReq, u32, st.just(2), node_ids, node_ids),
         build(m.UpdateReq, u32, st.just(3), node_ids, node_ids, node_ids),
     )
+    probe_information = st.one_of(
+        build(m.ProbeInformation, st.sampled_from((1, 2, 3)), u32),
+        build(m.ProbeInformation, st.integers(4, 255), short),
+    )
+    config_update = st.one_of(
+        build(m.ConfigUpdateReq, st.just(1), short),
+        build(m.ConfigUpdateReq, st.just(2), st.just(b""), few(short)),
+        build(m.ConfigUpdateReq, st.integers(3, 255), short),
+    )
+    meta_data = build(m.MetaData, st.booleans(), u32, u8, st.binary(max_size=64))
+    array_meta = build(m.ArrayEntryMeta, u32, meta_data)
+    dictionary_meta = build(m.DictionaryEntryMeta, short, meta_data)
+    opaque_meta = build(m.StoredMetaData, u64, u32, short)
+    meta_of_kind = [
+        (st.just(1), build(m.StoredMetaData, u64, u32, meta_data)),
+        (st.just(2), build(m.StoredMetaData, u64, u32, array_meta)),
+        (st.just(3), build(m.StoredMetaData, u64, u32, dictionary_meta)),
+        (UNKNOWN_KINDS, opaque_meta),
+    ]
+    stat_kind = st.one_of(*(build(m.StatKindResponse, kind, u64, few(stored)) for kind, stored in meta_of_kind))
+    find_kind = build(m.FindKindData, u32, resource_id)
     found: dict[type[m.Body], SearchStrategy[m.Body]] = {
         m.Destination: destination,
         m.ForwardingOption: option,
         m.ForwardingHeader: header,
         m.MessageExtension: extension,
         m.ErrorResponse: build(m.ErrorResponse, u16, short),
+        m.UnknownKinds: build(m.UnknownKinds, few(u32)),
         m.GenericCertificate: certificate,
         m.SignerIdentity: identity,
         m.Signature: signature,
@@ -98,13 +121,18 @@ def strategies(node_id_length: int) -> dict[type[m.Body], SearchStrategy[m.Body]
         m.UpdateAns: st.just(m.UpdateAns()),
         m.RouteQueryReq: build(m.RouteQueryReq, st.booleans(), destination, short),
         m.RouteQueryAns: build(m.RouteQueryAns, node_id),
+        m.ProbeReq: build(m.ProbeReq, few(code_point)),
+        m.ProbeInformation: probe_information,
+        m.ProbeAns: build(m.ProbeAns, few(probe_information)),
         m.IpAddressPort: address,
         m.IceExtension: ice_extension,
         m.IceCandidate: candidate,
         m.AttachReqAns: build(m.AttachReqAns, short, short, short, few(candidate), st.booleans()),
-        m.AppAttachReqAns: build(m.AppAttachReqAns, short, short, u16, short, few(candidate)),
+        m.AppAttachReqAns: build(m.AppAttachReqAns, short, short, st.integers(1, 0xFFFF), short, few(candidate)),
         m.PingReq: build(m.PingReq, short),
         m.PingAns: build(m.PingAns, u64, u64),
+        m.ConfigUpdateReq: config_update,
+        m.ConfigUpdateAns: st.just(m.ConfigUpdateAns()),
         m.DataValue: data_value,
         m.ArrayEntry: array_entry,
         m.DictionaryEntry: dictionary_entry,
@@ -118,24 +146,39 @@ def strategies(node_id_length: int) -> dict[type[m.Body], SearchStrategy[m.Body]
         m.FetchReq: build(m.FetchReq, resource_id, few(specifier)),
         m.FetchKindResponse: fetch_kind,
         m.FetchAns: build(m.FetchAns, few(fetch_kind)),
+        m.StatReq: build(m.StatReq, resource_id, few(specifier)),
+        m.MetaData: meta_data,
+        m.ArrayEntryMeta: array_meta,
+        m.DictionaryEntryMeta: dictionary_meta,
+        m.StoredMetaData: opaque_meta,
+        m.StatKindResponse: stat_kind,
+        m.StatAns: build(m.StatAns, few(stat_kind)),
+        m.FindReq: build(m.FindReq, resource_id, few(u32)),
+        m.FindKindData: find_kind,
+        m.FindAns: build(m.FindAns, few(find_kind)),
+        m.TurnServer: build(m.TurnServer, u8, address),
         m.ChordLeaveData: build(m.ChordLeaveData, st.sampled_from((1, 2)), node_ids),
         m.XmppLocation: location,
     }
     contents = st.one_of(*(st.tuples(st.just(int(code)), found[cls]) for code, cls in BODIES.items()))
     unknown = st.tuples(st.sampled_from((*WITHOUT_STRUCT, 0x7FFF)), short)
-    found[m.Message] = st.tuples(header, st.one_of(contents, unknown), few(extension), security).map(
+    found[m.Message] = st.tuples(header_of_whole, st.one_of(contents, unknown), few(extension), security).map(
         lambda parts: m.Message(parts[0], *parts[1], *parts[2:])
     )
     return found
 
 
 BODIES: dict[int, type[m.Body]] = {
+    m.Code.PROBE_REQ: m.ProbeReq,
+    m.Code.PROBE_ANS: m.ProbeAns,
     m.Code.ATTACH_REQ: m.AttachReqAns,
     m.Code.ATTACH_ANS: m.AttachReqAns,
     m.Code.STORE_REQ: m.StoreReq,
     m.Code.STORE_ANS: m.StoreAns,
     m.Code.FETCH_REQ: m.FetchReq,
     m.Code.FETCH_ANS: m.FetchAns,
+    m.Code.FIND_REQ: m.FindReq,
+    m.Code.FIND_ANS: m.FindAns,
     m.Code.JOIN_REQ: m.JoinReq,
     m.Code.JOIN_ANS: m.JoinAns,
     m.Code.LEAVE_REQ: m.LeaveReq,
@@ -146,8 +189,12 @@ BODIES: dict[int, type[m.Body]] = {
     m.Code.ROUTE_QUERY_ANS: m.RouteQueryAns,
     m.Code.PING_REQ: m.PingReq,
     m.Code.PING_ANS: m.PingAns,
+    m.Code.STAT_REQ: m.StatReq,
+    m.Code.STAT_ANS: m.StatAns,
     m.Code.APP_ATTACH_REQ: m.AppAttachReqAns,
     m.Code.APP_ATTACH_ANS: m.AppAttachReqAns,
+    m.Code.CONFIG_UPDATE_REQ: m.ConfigUpdateReq,
+    m.Code.CONFIG_UPDATE_ANS: m.ConfigUpdateAns,
     m.Code.ERROR: m.ErrorResponse,
 }
 WITHOUT_STRUCT = tuple(int(code) for code in m.Code if code not in BODIES)
