@@ -8,9 +8,13 @@ Cython finds the .pxd by the module's full name.
 """
 
 import os
+import pathlib
+import subprocess
+import sys
+import tempfile
 
-from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 MODULES: dict[str, list[str]] = {  # with the libraries they need
     "xor_fast.cext.ids": [],
@@ -33,6 +37,13 @@ KINDS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "coverage": (["-O0", "-g"], []),
 }
+OPENSSL_PROBE = """
+#include <openssl/ssl.h>
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+#error "OpenSSL 3 is needed"
+#endif
+int probe(void) { return TLS_method() == NULL; }
+"""
 
 kind = os.environ.get("XOR_FAST_BUILD", "")
 if kind not in KINDS:
@@ -47,34 +58,70 @@ def source(name: str) -> str:
     return f"{path}.pyx" if os.path.exists(f"{path}.pyx") else f"{path}.py"
 
 
-setup(
-    ext_modules=cythonize(
-        [
-            Extension(
-                name,
-                [source(name)],
-                include_dirs=["cext"],
-                libraries=libraries,
-                extra_compile_args=compile_args,
-                extra_link_args=link_args,
-                define_macros=[("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if coverage else [],
+class BuildExt(build_ext):
+    """Runs Cython when something is compiled and not before, and leaves out what this machine has no OpenSSL for:
+    the compiled codec is of use without the network driver, so it must not need the driver's headers."""
+
+    def build_extensions(self) -> None:
+        left_out = [] if self._has_openssl() else [e for e in self.extensions if "ssl" in e.libraries]
+        self.extensions = [e for e in self.extensions if e not in left_out]
+        self._cythonize()
+        super().build_extensions()
+        if left_out:
+            print(
+                "xor_fast: built without TLS (xor_fast.net): the headers of OpenSSL 3 are missing (Debian: libssl-dev)",
+                file=sys.stderr,
             )
-            for name, libraries in MODULES.items()
-        ],
-        compiler_directives={
-            "language_level": "3",
-            "boundscheck": kind != "",
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-            "binding": True,
-            "embedsignature": False,
-            "linetrace": coverage,
-        },
-        # Line coverage of a .pyx needs the generated C beside it; every other build keeps the tree clean. One folder a
-        # kind: the directives above change the C, and Cython compares only dates.
-        build_dir=None if coverage else f"build/c/{kind or 'release'}",
-        nthreads=jobs,
-    ),
+
+    def _has_openssl(self) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            program, compiled, linked = (f"{folder}/probe.{ending}" for ending in ("c", "o", "so"))
+            pathlib.Path(program).write_text(OPENSSL_PROBE)
+            paths = [f"-I{d}" for d in self.compiler.include_dirs] + [f"-L{d}" for d in self.compiler.library_dirs]
+            commands = (
+                [*self.compiler.compiler_so, *paths, "-c", program, "-o", compiled],
+                [*self.compiler.linker_so, compiled, *paths, "-lssl", "-lcrypto", "-o", linked],
+            )
+            return all(subprocess.run(command, capture_output=True).returncode == 0 for command in commands)
+
+    def _cythonize(self) -> None:
+        from Cython.Build import cythonize
+
+        made = cythonize(
+            self.extensions,
+            compiler_directives={
+                "language_level": "3",
+                "boundscheck": kind != "",
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": False,
+                "binding": True,
+                "embedsignature": False,
+                "linetrace": coverage,
+            },
+            # Line coverage of a .pyx needs the generated C beside it; every other build keeps the tree clean. One
+            # folder a kind: the directives above change the C, and Cython compares only dates.
+            build_dir=None if coverage else f"build/c/{kind or 'release'}",
+            nthreads=jobs,
+        )
+        # Cython gives copies, without the marks that setuptools has made on ours.
+        for extension, with_c in zip(self.extensions, made, strict=True):
+            extension.sources, extension.depends = with_c.sources, with_c.depends
+
+
+setup(
+    ext_modules=[
+        Extension(
+            name,
+            [source(name)],
+            include_dirs=["xor_fast/cext"],
+            libraries=libraries,
+            extra_compile_args=compile_args,
+            extra_link_args=link_args,
+            define_macros=[("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if coverage else [],
+        )
+        for name, libraries in MODULES.items()
+    ],
+    cmdclass={"build_ext": BuildExt},
     options={"build_ext": {"parallel": jobs}},
 )

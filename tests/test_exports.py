@@ -8,8 +8,8 @@ import pytest
 import xor_fast
 
 PUBLIC = {
-    "Certificate", "ConfigError", "ErrorCode", "Identity", "Messenger", "Node", "Overlay", "OwnerError", "Peer",
-    "RequestFailed", "StateError", "TrustError", "Verifier", "WireError", "XorFastError",
+    "Certificate", "ConfigError", "ErrorCode", "Identity", "Messenger", "Node", "NotBuilt", "Overlay", "OwnerError",
+    "Peer", "RequestFailed", "StateError", "TrustError", "Verifier", "WireError", "XorFastError",
 }  # fmt: skip
 
 

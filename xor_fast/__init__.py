@@ -10,6 +10,7 @@ Four doors of growing size, each usable without the next:
 Importing the package itself loads nothing heavy: a public name is loaded when it is first used.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from xor_fast.core.node import Node as Node
     from xor_fast.errors import ConfigError as ConfigError
     from xor_fast.errors import ErrorCode as ErrorCode
+    from xor_fast.errors import NotBuilt as NotBuilt
     from xor_fast.errors import OwnerError as OwnerError
     from xor_fast.errors import RequestFailed as RequestFailed
     from xor_fast.errors import StateError as StateError
@@ -39,6 +41,7 @@ _HOMES = {
     "Identity": "trust.signatures",
     "Messenger": "messenger",
     "Node": "core.node",
+    "NotBuilt": "errors",
     "Overlay": "config",
     "OwnerError": "errors",
     "Peer": "net.peer",
@@ -49,6 +52,12 @@ _HOMES = {
     "WireError": "errors",
     "XorFastError": "errors",
 }
+
+
+def get_include() -> str:
+    """Directory of the C headers that the .pxd files of `xor_fast.cext` name: for `include_dirs` of an Extension whose
+    Cython code cimports them."""
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "cext")
 
 
 def __getattr__(name: str) -> object:

@@ -3,7 +3,8 @@
     XorFastError
     ├── OwnerError            the owner of the node did something wrong; the text says how to mend it
     │   ├── ConfigError       configuration document or command line
-    │   └── StateError        a call at a time when it makes no sense (a store before the join, ...)
+    │   ├── StateError        a call at a time when it makes no sense (a store before the join, ...)
+    │   └── NotBuilt          a part of this package that could not be compiled when it was installed
     ├── WireError             bytes that are not what the RFC describes
     ├── TrustError            a certificate or signature that does not hold
     ├── StreamEnded           a stream with another device that is no more; the text says why
@@ -53,6 +54,10 @@ class ConfigError(OwnerError):
 
 class StateError(OwnerError):
     """A call at a time when it makes no sense."""
+
+
+class NotBuilt(OwnerError):
+    """A part of this package is not there, because what it needs was missing when the package was built."""
 
 
 class WireError(XorFastError):
