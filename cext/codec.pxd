@@ -14,6 +14,7 @@ cdef class _Writer:
 cdef struct Context:
     size_t node_id_length
     PyObject* kinds             # Mapping[int, DataModel] held by the caller, or None
+    int model                   # of the values that are being read: it follows from their Kind alone (7.2)
 
 
 ctypedef object (*ReadFunction)(Reader* r, const Context* context)

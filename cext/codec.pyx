@@ -13,7 +13,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from xor_fast.cext.ids cimport store_u16, store_u32, store_u64
+from xor_fast.cext.ids cimport store_u16, store_u24, store_u32, store_u64
 from xor_fast.cext.wire cimport (
     FIXED_SIZE,
     FRAGMENT_BIT,
@@ -29,6 +29,7 @@ from xor_fast.cext.wire cimport (
     read_header,
     read_u8,
     read_u16,
+    read_u24,
     read_u32,
     read_u64,
     reader,
@@ -43,17 +44,24 @@ from xor_fast.messages import (
     VERSION as _VERSION,
     AppAttachReqAns,
     ArrayEntry,
+    ArrayEntryMeta,
     ArrayRange,
     AttachReqAns,
     ChordLeaveData,
     Code,
+    ConfigUpdateAns,
+    ConfigUpdateReq,
     DataValue,
     Destination,
     DictionaryEntry,
+    DictionaryEntryMeta,
     ErrorResponse,
     FetchAns,
     FetchKindResponse,
     FetchReq,
+    FindAns,
+    FindKindData,
+    FindReq,
     ForwardingHeader,
     ForwardingOption,
     GenericCertificate,
@@ -66,19 +74,29 @@ from xor_fast.messages import (
     LeaveReq,
     Message,
     MessageExtension,
+    MetaData,
     PingAns,
     PingReq,
+    ProbeAns,
+    ProbeInformation,
+    ProbeReq,
     RouteQueryAns,
     RouteQueryReq,
     SecurityBlock,
     Signature,
     SignerIdentity,
+    StatAns,
+    StatKindResponse,
+    StatReq,
     StoreAns,
     StoredData,
     StoredDataSpecifier,
+    StoredMetaData,
     StoreKindData,
     StoreKindResponse,
     StoreReq,
+    TurnServer,
+    UnknownKinds,
     UpdateAns,
     UpdateReq,
     XmppLocation,
@@ -98,6 +116,9 @@ cdef enum:
     HOST = 1
     SRFLX = 2
     RELAY = 4
+    UPTIME = 3                  # the last ProbeInformationType with a meaning (6.4.2.5.1)
+    CONFIG = 1
+    KIND = 2
     PEER_READY = 1
     NEIGHBORS = 2
     FULL = 3
@@ -121,6 +142,8 @@ include "codec_bytes.pxi"
 include "codec_message.pxi"
 include "codec_methods.pxi"
 include "codec_storage.pxi"
+include "codec_queries.pxi"
+include "codec_usages.pxi"
 
 
 # --- which structure is meant -----------------------------------------------------------------------
@@ -195,6 +218,8 @@ cdef object read_message(Reader* r, const Context* context):
     cdef Reader inner
     cdef uint16_t code
     header = read_forwarding_header(r, context)
+    if not is_whole(header.fragment):
+        broken(r, "Message", "a fragment, not a whole message")
     code = u16(r, "MessageContents")
     bounded(r, u32(r, "MessageContents"), &inner, "MessageContents")
     body = read_body(&inner, code, context)
@@ -205,6 +230,8 @@ cdef object read_message(Reader* r, const Context* context):
 cdef int write_message(_Writer w, object value) except -1:
     cdef size_t start = w.buffer.size
     write_forwarding_header(w, value.header)
+    if not is_whole(value.header.fragment):
+        refused(w, "Message", "a fragment, not a whole message")
     write_contents(w, value.code, value.body, value.extensions)
     write_security_block(w, value.security)
     return set_length(w, start)
@@ -229,6 +256,9 @@ form(UpdateReq, read_chord_update, write_chord_update)
 form(UpdateAns, read_update_ans, write_nothing)
 form(RouteQueryReq, read_route_query_req, write_route_query_req)
 form(RouteQueryAns, read_chord_route_query_ans, write_chord_route_query_ans)
+form(ProbeReq, read_probe_req, write_probe_req)
+form(ProbeInformation, read_probe_information, write_probe_information)
+form(ProbeAns, read_probe_ans, write_probe_ans)
 form(IpAddressPort, read_ip_address_port, write_ip_address_port)
 form(IceExtension, read_ice_extension, write_ice_extension)
 form(IceCandidate, read_ice_candidate, write_ice_candidate)
@@ -236,10 +266,12 @@ form(AttachReqAns, read_attach, write_attach)
 form(AppAttachReqAns, read_app_attach, write_app_attach)
 form(PingReq, read_ping_req, write_ping_req)
 form(PingAns, read_ping_ans, write_ping_ans)
+form(ConfigUpdateReq, read_config_update_req, write_config_update_req)
+form(ConfigUpdateAns, read_config_update_ans, write_nothing)
 form(DataValue, read_data_value, write_data_value)
 form(ArrayEntry, read_array_entry, write_array_entry)
 form(DictionaryEntry, read_dictionary_entry, write_dictionary_entry)
-form(StoredData, read_unknown, write_stored_data)
+form(StoredData, read_stored_data, write_stored_data)
 form(StoreKindData, read_store_kind_data, write_store_kind_data)
 form(StoreReq, read_store_req, write_store_req)
 form(StoreKindResponse, read_store_kind_response, write_store_kind_response)
@@ -249,16 +281,32 @@ form(StoredDataSpecifier, read_stored_data_specifier, write_stored_data_specifie
 form(FetchReq, read_fetch_req, write_fetch_req)
 form(FetchKindResponse, read_fetch_kind_response, write_fetch_kind_response)
 form(FetchAns, read_fetch_ans, write_fetch_ans)
+form(StatReq, read_stat_req, write_stat_req)
+form(MetaData, read_meta_data, write_meta_data)
+form(ArrayEntryMeta, read_array_entry_meta, write_array_entry_meta)
+form(DictionaryEntryMeta, read_dictionary_entry_meta, write_dictionary_entry_meta)
+form(StoredMetaData, read_stored_meta_data, write_stored_meta_data)
+form(StatKindResponse, read_stat_kind_response, write_stat_kind_response)
+form(StatAns, read_stat_ans, write_stat_ans)
+form(FindReq, read_find_req, write_find_req)
+form(FindKindData, read_find_kind_data, write_find_kind_data)
+form(FindAns, read_find_ans, write_find_ans)
+form(UnknownKinds, read_unknown_kinds, write_unknown_kinds)
+form(TurnServer, read_turn_server, write_turn_server)
 form(ChordLeaveData, read_chord_leave_data, write_chord_leave_data)
 form(XmppLocation, read_xmpp_location, write_xmpp_location)
 form(Message, read_message, write_message)
 
+BODIES[int(Code.PROBE_REQ)] = FORMS[ProbeReq]
+BODIES[int(Code.PROBE_ANS)] = FORMS[ProbeAns]
 BODIES[int(Code.ATTACH_REQ)] = FORMS[AttachReqAns]
 BODIES[int(Code.ATTACH_ANS)] = FORMS[AttachReqAns]
 BODIES[int(Code.STORE_REQ)] = FORMS[StoreReq]
 BODIES[int(Code.STORE_ANS)] = FORMS[StoreAns]
 BODIES[int(Code.FETCH_REQ)] = FORMS[FetchReq]
 BODIES[int(Code.FETCH_ANS)] = FORMS[FetchAns]
+BODIES[int(Code.FIND_REQ)] = FORMS[FindReq]
+BODIES[int(Code.FIND_ANS)] = FORMS[FindAns]
 BODIES[int(Code.JOIN_REQ)] = FORMS[JoinReq]
 BODIES[int(Code.JOIN_ANS)] = FORMS[JoinAns]
 BODIES[int(Code.LEAVE_REQ)] = FORMS[LeaveReq]
@@ -269,8 +317,12 @@ BODIES[int(Code.ROUTE_QUERY_REQ)] = FORMS[RouteQueryReq]
 BODIES[int(Code.ROUTE_QUERY_ANS)] = FORMS[RouteQueryAns]
 BODIES[int(Code.PING_REQ)] = FORMS[PingReq]
 BODIES[int(Code.PING_ANS)] = FORMS[PingAns]
+BODIES[int(Code.STAT_REQ)] = FORMS[StatReq]
+BODIES[int(Code.STAT_ANS)] = FORMS[StatAns]
 BODIES[int(Code.APP_ATTACH_REQ)] = FORMS[AppAttachReqAns]
 BODIES[int(Code.APP_ATTACH_ANS)] = FORMS[AppAttachReqAns]
+BODIES[int(Code.CONFIG_UPDATE_REQ)] = FORMS[ConfigUpdateReq]
+BODIES[int(Code.CONFIG_UPDATE_ANS)] = FORMS[ConfigUpdateAns]
 BODIES[int(Code.ERROR)] = FORMS[ErrorResponse]
 
 
@@ -280,6 +332,7 @@ cdef int set_context(Context* context, size_t node_id_length, object kinds) exce
     if not MIN_NODE_ID <= node_id_length <= MAX_NODE_ID:
         raise ConfigError(f"node-id-length is 16 to 20 bytes, not {node_id_length} (RFC 6940 11.1)")
     context.node_id_length = node_id_length
+    context.model = UNKNOWN_KIND
     context.kinds = <PyObject*>kinds
     return 0
 
@@ -362,7 +415,9 @@ def signature_input(bytes data not None):
     cdef const uint8_t* identity
     cdef size_t contents_size, identity_size
     cdef _Writer w = _Writer.__new__(_Writer)
-    read_whole_header(&r, &h)
+    read_sound_header(&r, &h)
+    if not is_whole(h.fragment):
+        broken(&r, "Message", "a fragment, not a whole message")
     contents, contents_size = r.at, r.left
     skip(&r, 2, "MessageContents")
     skip(&r, u32(&r, "MessageContents"), "MessageContents")

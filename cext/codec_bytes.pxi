@@ -20,6 +20,13 @@ cdef inline uint16_t u16(Reader* r, str structure) except? 0xFFFF:
     return n
 
 
+cdef inline uint32_t u24(Reader* r, str structure) except? 0xFFFFFFFF:
+    cdef uint32_t n = 0
+    if not read_u24(r, &n):
+        broken(r, structure, "cut short")
+    return n
+
+
 cdef inline uint32_t u32(Reader* r, str structure) except? 0xFFFFFFFF:
     cdef uint32_t n = 0
     if not read_u32(r, &n):
@@ -47,6 +54,8 @@ cdef inline size_t length_of(Reader* r, int width, str structure) except? <size_
         return u8(r, structure)
     if width == 2:
         return u16(r, structure)
+    if width == 3:
+        return u24(r, structure)
     return u32(r, structure)
 
 
@@ -128,6 +137,8 @@ cdef inline void big_endian(uint8_t* p, uint64_t n, int width) noexcept:
         p[0] = <uint8_t>n
     elif width == 2:
         store_u16(p, <uint16_t>n)
+    elif width == 3:
+        store_u24(p, <uint32_t>n)
     elif width == 4:
         store_u32(p, <uint32_t>n)
     else:

@@ -121,8 +121,13 @@ cdef int write_forwarding_option(_Writer w, object value) except -1:
     return put_opaque(w, value.option, 2, "ForwardingOption")
 
 
-cdef int read_whole_header(Reader* r, Header* h) except -1:
-    """The header of a whole message, which fills `r`; leaves `r` behind it."""
+cdef inline bint is_whole(uint32_t fragment) noexcept:
+    """The last fragment, and the first (6.7)."""
+    return fragment & FRAGMENT_LAST != 0 and fragment & FRAGMENT_OFFSET == 0
+
+
+cdef int read_sound_header(Reader* r, Header* h) except -1:
+    """The header of the message or fragment that fills `r`; leaves `r` behind it."""
     cdef size_t whole = r.left
     if not read_header(r, h):
         broken(r, "ForwardingHeader", "cut short")
@@ -132,8 +137,6 @@ cdef int read_whole_header(Reader* r, Header* h) except -1:
         broken(r, "ForwardingHeader", "the version is not 1.0")
     if not h.fragment & FRAGMENT_BIT:
         broken(r, "ForwardingHeader", "the high bit of fragment is not set")
-    if not h.fragment & FRAGMENT_LAST or h.fragment & FRAGMENT_OFFSET:
-        broken(r, "ForwardingHeader", "a fragment, not a whole message")
     if h.length != whole:
         broken(r, "ForwardingHeader", "length is not the size of the message")
     return 0
@@ -143,7 +146,7 @@ cdef object read_forwarding_header(Reader* r, const Context* context):
     cdef Header h
     cdef Reader lists = r[0]
     cdef Reader part
-    read_whole_header(r, &h)
+    read_sound_header(r, &h)
     bounded(&lists, FIXED_SIZE, &part, "ForwardingHeader")
     bounded(&lists, h.via_size, &part, "ForwardingHeader")
     via_list = all_of(&part, read_destination, context)

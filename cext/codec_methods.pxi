@@ -54,6 +54,63 @@ cdef int write_route_query_req(_Writer w, object value) except -1:
     return put_opaque(w, value.overlay_specific_data, 2, "RouteQueryReq")
 
 
+cdef object read_probe_type(Reader* r, const Context* context):
+    cdef uint8_t type = u8(r, "ProbeReq")
+    if type == 0:
+        broken(r, "ProbeReq", "type 0 is invalid")
+    return type
+
+
+cdef int write_probe_type(_Writer w, object value) except -1:
+    if not value:
+        refused(w, "ProbeReq", "type 0 is invalid")
+    return put(w, value, 1, "ProbeReq")
+
+
+cdef object read_probe_req(Reader* r, const Context* context):
+    return ProbeReq(items(r, 1, read_probe_type, context, "ProbeReq"))
+
+
+cdef int write_probe_req(_Writer w, object value) except -1:
+    return put_items(w, value.requested_info, 1, write_probe_type, "ProbeReq")
+
+
+cdef object read_probe_information(Reader* r, const Context* context):
+    cdef Reader inner
+    cdef uint8_t type = u8(r, "ProbeInformation")
+    bounded(r, u8(r, "ProbeInformation"), &inner, "ProbeInformation")
+    if type == 0:
+        broken(r, "ProbeInformation", "type 0 is invalid")
+    if type <= UPTIME:
+        value = u32(&inner, "ProbeInformation")
+        ended(&inner, "ProbeInformation")
+    else:  # "This type may be extended"
+        value = fixed(&inner, inner.left, "ProbeInformation")
+    return ProbeInformation(type, value)
+
+
+cdef int write_probe_information(_Writer w, object value) except -1:
+    cdef size_t start
+    type = value.type
+    if not type:
+        refused(w, "ProbeInformation", "type 0 is invalid")
+    put(w, type, 1, "ProbeInformation")
+    start = begin(w, 1)
+    if type <= UPTIME:
+        put(w, value.value, 4, "ProbeInformation")
+    else:
+        put_fixed(w, value.value, "ProbeInformation")
+    return end(w, start, 1, "ProbeInformation")
+
+
+cdef object read_probe_ans(Reader* r, const Context* context):
+    return ProbeAns(items(r, 2, read_probe_information, context, "ProbeAns"))
+
+
+cdef int write_probe_ans(_Writer w, object value) except -1:
+    return put_items(w, value.probe_info, 2, write_probe_information, "ProbeAns")
+
+
 # --- connections (6.5) ------------------------------------------------------------------------------
 
 cdef object read_ice_extension(Reader* r, const Context* context):
@@ -125,11 +182,15 @@ cdef object read_app_attach(Reader* r, const Context* context):
     ufrag = opaque(r, 1, "AppAttachReq")
     password = opaque(r, 1, "AppAttachReq")
     application = u16(r, "AppAttachReq")
+    if application == 0:
+        broken(r, "AppAttachReq", "application 0 is invalid")
     role = opaque(r, 1, "AppAttachReq")
     return AppAttachReqAns(ufrag, password, application, role, items(r, 2, read_ice_candidate, context, "AppAttachReq"))
 
 
 cdef int write_app_attach(_Writer w, object value) except -1:
+    if not value.application:
+        refused(w, "AppAttachReq", "application 0 is invalid")
     put_opaque(w, value.ufrag, 1, "AppAttachReq")
     put_opaque(w, value.password, 1, "AppAttachReq")
     put(w, value.application, 2, "AppAttachReq")
@@ -153,6 +214,55 @@ cdef object read_ping_ans(Reader* r, const Context* context):
 cdef int write_ping_ans(_Writer w, object value) except -1:
     put(w, value.response_id, 8, "PingAns")
     return put(w, value.time, 8, "PingAns")
+
+
+cdef object read_kind_description(Reader* r, const Context* context):
+    return opaque(r, 2, "KindDescription")
+
+
+cdef int write_kind_description(_Writer w, object value) except -1:
+    return put_opaque(w, value, 2, "KindDescription")
+
+
+cdef object read_config_update_req(Reader* r, const Context* context):
+    cdef Reader inner
+    cdef uint8_t type = u8(r, "ConfigUpdateReq")
+    bounded(r, u32(r, "ConfigUpdateReq"), &inner, "ConfigUpdateReq")
+    config_data, kinds = b"", ()
+    if type == 0:
+        broken(r, "ConfigUpdateReq", "type 0 is invalid")
+    elif type == CONFIG:
+        config_data = opaque(&inner, 3, "ConfigUpdateReq")
+    elif type == KIND:
+        kinds = items(&inner, 3, read_kind_description, context, "ConfigUpdateReq")
+    else:  # "This structure allows for unknown content types"
+        config_data = fixed(&inner, inner.left, "ConfigUpdateReq")
+    ended(&inner, "ConfigUpdateReq")
+    return ConfigUpdateReq(type, config_data, kinds)
+
+
+cdef int write_config_update_req(_Writer w, object value) except -1:
+    cdef size_t start
+    type = value.type
+    if not type:
+        refused(w, "ConfigUpdateReq", "type 0 is invalid")
+    if type == KIND and value.config_data:
+        refused(w, "ConfigUpdateReq", "type kind has no config_data")
+    if type != KIND and value.kinds:
+        refused(w, "ConfigUpdateReq", "only type kind has kinds")
+    put(w, type, 1, "ConfigUpdateReq")
+    start = begin(w, 4)
+    if type == CONFIG:
+        put_opaque(w, value.config_data, 3, "ConfigUpdateReq")
+    elif type == KIND:
+        put_items(w, value.kinds, 3, write_kind_description, "ConfigUpdateReq")
+    else:
+        put_fixed(w, value.config_data, "ConfigUpdateReq")
+    return end(w, start, 4, "ConfigUpdateReq")
+
+
+cdef object read_config_update_ans(Reader* r, const Context* context):
+    return ConfigUpdateAns()
 
 
 # --- CHORD-RELOAD (10.7 to 10.9) --------------------------------------------------------------------

@@ -1,4 +1,4 @@
-# Part of codec.pyx: storage, and the records of the XMPP usage in it (RFC 6940 7, XEP-0415 4.2).
+# Part of codec.pyx: Store and Fetch (RFC 6940 7 to 7.4.2).
 
 # --- storage (7) ------------------------------------------------------------------------------------
 
@@ -55,18 +55,18 @@ cdef int model_of(const Context* context, uint32_t kind) except -1:
     return UNKNOWN_KIND if model is None else model
 
 
-cdef object read_stored_data(Reader* r, const Context* context, int model):
+cdef object read_stored_data(Reader* r, const Context* context):
     cdef Reader inner
     cdef uint64_t storage_time
     cdef uint32_t lifetime
     bounded(r, u32(r, "StoredData"), &inner, "StoredData")
     storage_time = u64(&inner, "StoredData")
     lifetime = u32(&inner, "StoredData")
-    if model == DICTIONARY:
+    if context.model == DICTIONARY:
         value = read_dictionary_entry(&inner, context)
-    elif model == SINGLE:
+    elif context.model == SINGLE:
         value = read_data_value(&inner, context)
-    elif model == ARRAY:
+    elif context.model == ARRAY:
         value = read_array_entry(&inner, context)
     else:  # where the value ends and the signature starts is known to those who know the Kind
         return StoredData(storage_time, lifetime, fixed(&inner, inner.left, "StoredData"), UNSIGNED)
@@ -90,32 +90,11 @@ cdef int write_stored_data(_Writer w, object value) except -1:
     return end(w, start, 4, "StoredData")
 
 
-cdef object read_unknown(Reader* r, const Context* context):
-    return read_stored_data(r, context, UNKNOWN_KIND)
-
-
-cdef object read_single(Reader* r, const Context* context):
-    return read_stored_data(r, context, SINGLE)
-
-
-cdef object read_array(Reader* r, const Context* context):
-    return read_stored_data(r, context, ARRAY)
-
-
-cdef object read_dictionary(Reader* r, const Context* context):
-    return read_stored_data(r, context, DICTIONARY)
-
-
 cdef tuple stored_values(Reader* r, const Context* context, uint32_t kind, str structure):
     """StoredData<0..2^32-1>; the data model of its values follows from the Kind alone (7.2)."""
-    cdef int model = model_of(context, kind)
-    if model == DICTIONARY:
-        return items(r, 4, read_dictionary, context, structure)
-    if model == SINGLE:
-        return items(r, 4, read_single, context, structure)
-    if model == ARRAY:
-        return items(r, 4, read_array, context, structure)
-    return items(r, 4, read_unknown, context, structure)
+    cdef Context of_kind = context[0]
+    of_kind.model = model_of(context, kind)
+    return items(r, 4, read_stored_data, &of_kind, structure)
 
 
 cdef object read_store_kind_data(Reader* r, const Context* context):
@@ -247,45 +226,3 @@ cdef object read_fetch_ans(Reader* r, const Context* context):
 
 cdef int write_fetch_ans(_Writer w, object value) except -1:
     return put_items(w, value.kind_responses, 4, write_fetch_kind_response, "FetchAns")
-
-
-# --- XMPP usage (XEP-0415 4.2) ----------------------------------------------------------------------
-
-cdef object read_xmpp_location(Reader* r, const Context* context):
-    cdef Reader inner
-    cdef uint8_t type = u8(r, "XmppLocation")
-    cdef uint8_t priority
-    bounded(r, u16(r, "XmppLocation"), &inner, "XmppLocation")
-    if type == 0:
-        broken(r, "XmppLocation", "type 0 is not a location")
-    elif type == LOCATION_ADDRESS:
-        location = XmppLocation(type, opaque(&inner, 2, "XmppLocation"), 0, ())
-    elif type == LOCATION_ROUTE:
-        priority = u8(&inner, "XmppLocation")
-        destination_list = items(&inner, 2, read_destination, context, "XmppLocation")
-        location = XmppLocation(type, b"", priority, destination_list)
-    else:  # "This type can be extended"
-        location = XmppLocation(type, fixed(&inner, inner.left, "XmppLocation"), 0, ())
-    ended(&inner, "XmppLocation")
-    return location
-
-
-cdef int write_xmpp_location(_Writer w, object value) except -1:
-    cdef size_t start
-    type, address = value.type, value.address
-    if not type:
-        refused(w, "XmppLocation", "type 0 is not a location")
-    if type == LOCATION_ROUTE and address:
-        refused(w, "XmppLocation", "a route has no address")
-    if type != LOCATION_ROUTE and (value.priority or value.destination_list):
-        refused(w, "XmppLocation", "only a route has priority and destination_list")
-    put(w, type, 1, "XmppLocation")
-    start = begin(w, 2)
-    if type == LOCATION_ADDRESS:
-        put_opaque(w, address, 2, "XmppLocation")
-    elif type == LOCATION_ROUTE:
-        put(w, value.priority, 1, "XmppLocation")
-        put_items(w, value.destination_list, 2, write_destination, "XmppLocation")
-    else:
-        put_fixed(w, address, "XmppLocation")
-    return end(w, start, 2, "XmppLocation")

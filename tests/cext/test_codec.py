@@ -253,7 +253,7 @@ def test_unassigned_message_codes_have_no_name() -> None:
 @pytest.mark.req("codec.overlay-link-types")
 def test_overlay_link_types() -> None:
     names = {t.name: t.value for t in m.OverlayLinkType}
-    assert names == {"DTLS_UDP_SR": 1, "DTLS_UDP_SR_NO_ICE": 3, "TLS_TCP_FH_NO_ICE": 4}
+    assert names == {"DTLS_UDP_SR": 1, "DTLS_UDP_SR_NO_ICE": 3, "TLS_TCP_FH_NO_ICE": 4, "EXP_LINK": 5}
     address = m.IpAddressPort(1, b"\x0a\0\0\x01", 1)
     for type_ in (1, 3, 4, 5, 99, 255):  # what nobody knows stays, for the receiver to step over that candidate
         candidate = m.IceCandidate(address, type_, b"", 0)

@@ -169,7 +169,7 @@ class Odd:
     _attach_ans = _attach_req
 
     def _app_attach_req(self) -> Body:
-        application = self.random.choice((APPLICATION, APPLICATION, self.number(2)))
+        application = self.random.choice((APPLICATION, APPLICATION, self.number(2) or 1))
         return AppAttachReqAns(b"", b"", application, b"passive", self.candidates())
 
     _app_attach_ans = _app_attach_req
