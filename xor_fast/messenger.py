@@ -37,9 +37,9 @@ class XmppStream(Stream[Element]):
     """
 
     def __init__(self, messenger: "Messenger", ready: StreamReady) -> None:
-        self.peer_jid = ready.peer_jid
-        self.peer_node_id = ready.peer_node_id
-        self.initiator = ready.initiator
+        self.peer_jid: str = ready.peer_jid
+        self.peer_node_id: bytes = ready.peer_node_id
+        self.initiator: bool = ready.initiator
         # Devices of one user are told apart by their Node-IDs, so that is our resource (notes 8.16).
         sender = f"{ready.own_jid}/{messenger.peer.node.node_id.hex()}"
         session = StreamSession(ready.initiator, ready.own_jid, ready.peer_jid, token_hex(16), sender)

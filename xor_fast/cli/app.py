@@ -7,7 +7,7 @@ import typer
 
 from xor_fast.cli.output import reported
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="xor-fast",
     help="XMPP without servers: a RELOAD (RFC 6940) overlay in which users find each other and talk (XEP-0415).",
     no_args_is_help=True,

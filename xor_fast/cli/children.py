@@ -23,8 +23,8 @@ class Child:
     """One process. `until` waits for an event; events nobody asked for yet are kept."""
 
     def __init__(self, folder: Path, *arguments: str, name: str = "") -> None:
-        self.name = name or " ".join(arguments)
-        self.log = folder / f"{name or arguments[0]}-{os.urandom(3).hex()}.log"
+        self.name: str = name or " ".join(arguments)
+        self.log: Path = folder / f"{name or arguments[0]}-{os.urandom(3).hex()}.log"
         self._news = threading.Condition()
         self._events: list[Event] = []  # not asked for yet
         self._is_over = False

@@ -37,11 +37,11 @@ class DataDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.document = path / "overlay.xml"
-        self.certificate = path / "node.crt"
-        self.key = path / "node.key"
-        self.ca = path / "ca"
-        self.store = path / "store"
+        self.document: Path = path / "overlay.xml"
+        self.certificate: Path = path / "node.crt"
+        self.key: Path = path / "node.key"
+        self.ca: Path = path / "ca"
+        self.store: Path = path / "store"
         self._control = path / "control"
         self._lock = path / "lock"
 

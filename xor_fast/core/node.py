@@ -79,26 +79,26 @@ class Node:
         self.identity = identity
         self.verifier = verifier
         self.rng = random
-        self.addresses = tuple(addresses)
+        self.addresses: tuple[Address, ...] = tuple(addresses)
         self.hold_down = hold_down
-        self.node_id = identity.node_id
-        self.timers = Timers()
-        self.kinds = KindRegistry(overlay.kinds)
-        self.ring = Ring(self.node_id)
-        self.switch = Switch(
+        self.node_id: bytes = identity.node_id
+        self.timers: Timers = Timers()
+        self.kinds: KindRegistry = KindRegistry(overlay.kinds)
+        self.ring: Ring = Ring(self.node_id)
+        self.switch: Switch = Switch(
             self.ring,
             overlay.overlay_hash,
             initial_ttl=overlay.initial_ttl,
             max_message_size=overlay.max_message_size,
             first_generation=random.randrange(limits.LINK_GENERATIONS),  # 6.3.2.2
         )
-        self.transactions = Transactions(self)
-        self.attach = Attach(self)
-        self.app_attaches = AppAttach(self)
-        self.topology = Topology(self)
-        self.storage = Storage(self)
-        self.writer = Writer(self)
-        self.pings = PingService(self)
+        self.transactions: Transactions = Transactions(self)
+        self.attach: Attach = Attach(self)
+        self.app_attaches: AppAttach = AppAttach(self)
+        self.topology: Topology = Topology(self)
+        self.storage: Storage = Storage(self)
+        self.writer: Writer = Writer(self)
+        self.pings: PingService = PingService(self)
         self._handlers: Handlers = {
             **self.attach.handlers,
             **self.app_attaches.handlers,

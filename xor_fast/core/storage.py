@@ -47,11 +47,11 @@ class Held:
     __slots__ = ("certificates", "copies", "data", "expires", "owned")
 
     def __init__(self, data: StoredData, certificates: tuple[GenericCertificate, ...], now: float) -> None:
-        self.data = data
-        self.certificates = certificates
-        self.expires = now + min(data.lifetime, limits.MAX_LIFETIME)  # 7: from the receipt, by our own clock
+        self.data: StoredData = data
+        self.certificates: tuple[GenericCertificate, ...] = certificates
+        self.expires: float = now + min(data.lifetime, limits.MAX_LIFETIME)  # 7: from the receipt, by our own clock
         self.copies: set[bytes] = set()  # Node-IDs that confirmed this very value
-        self.owned = False  # we were responsible for it when we last looked
+        self.owned: bool = False  # we were responsible for it when we last looked
 
     @classmethod
     def signed_by(cls, signer: Signer, data: StoredData, now: float) -> "Held":
@@ -82,8 +82,8 @@ class Shelf:
     __slots__ = ("empty_since", "generation", "values")
 
     def __init__(self) -> None:
-        self.empty_since = 0.0  # when the last value went
-        self.generation = 0
+        self.empty_since: float = 0.0  # when the last value went
+        self.generation: int = 0
         self.values: dict[bytes, Held] = {}
 
 
@@ -116,7 +116,7 @@ class Storage:
         self._shelves: dict[bytes, dict[int, Shelf]] = {}
         self._bytes = 0
         self._sweep: Timer | None = None
-        self.replication = Replication(node, self)
+        self.replication: Replication = Replication(node, self)
         self.handlers: Handlers = {Code.STORE_REQ: self._on_store, Code.FETCH_REQ: self._on_fetch}
 
     # --- what is here --------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ class Timer:
     __slots__ = ("_order", "_run", "when")
 
     def __init__(self, when: float, order: int, run: Run) -> None:
-        self.when = when
+        self.when: float = when
         self._order = order
         self._run: Run | None = run
 

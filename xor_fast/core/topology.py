@@ -54,12 +54,12 @@ class State(Enum):
 class Topology:
     def __init__(self, node: "Node") -> None:
         self._node = node
-        self.state = State.OUTSIDE
-        self.joining = Joining(node)
-        self.admission = Admission(node)
-        self.fingers = Fingers(node)
-        self.liveness = Liveness(node)
-        self.partition = Partition(node)
+        self.state: State = State.OUTSIDE
+        self.joining: Joining = Joining(node)
+        self.admission: Admission = Admission(node)
+        self.fingers: Fingers = Fingers(node)
+        self.liveness: Liveness = Liveness(node)
+        self.partition: Partition = Partition(node)
         self._since = 0.0
         self._avoid: dict[bytes, float] = {}  # Node-ID -> until when no hearsay makes us Attach to it
         self._hearsay: Counter[bytes] = Counter()  # who named a node -> Attaches under way because of it

@@ -37,7 +37,7 @@ class Application:
     """
 
     def __init__(self, owner: "Applications", ticket: int) -> None:
-        self.is_up = False
+        self.is_up: bool = False
         self.ticket = ticket
         self.certificates: list[bytes] = []
         self._owner = owner

@@ -58,7 +58,7 @@ class Stream(Generic[Item]):
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.end: Any = None  # the session's last event, once it is over
-        self.reason = ""  # why the stream ended, once it has
+        self.reason: str = ""  # why the stream ended, once it has
         self._application = application
         self._session = session
         self._item_of = item_of

@@ -95,8 +95,8 @@ class _Link:
     __slots__ = ("_heard", "_links", "_ticket", "_turn", "is_up", "link", "receive", "transport")
 
     def __init__(self, links: Links, ticket: int | None) -> None:
-        self.is_up = False
-        self.link = -1
+        self.is_up: bool = False
+        self.link: int = -1
         self.receive: Callable[[float, int, memoryview], bool] = links.node.receive
         self._links = links
         self._turn = links.turn
@@ -105,7 +105,7 @@ class _Link:
 
     def connection_made(self, transport: Transport) -> None:
         self.is_up = True
-        self.transport = transport
+        self.transport: Transport = transport
         self._links.open.add(self.transport)
         self.transport.limit_backlog(limits.LINK_BACKLOG_MARK)
         self.link = self._links.up(self, self._ticket)

@@ -56,7 +56,7 @@ class Listener:
         journal: Journal,
         counters: Counter[str],
     ) -> None:
-        self.address = address_of(sock)
+        self.address: Address = address_of(sock)
         self._sock = sock
         self._tls = tls
         self._make = make

@@ -49,7 +49,7 @@ class Peer:
         journal: Journal | None = None,
     ) -> None:
         self.node = node
-        self.journal = journal or Journal()
+        self.journal: Journal = journal or Journal()
         self._loop = asyncio.get_running_loop()
         self._since = monotonic()
         self._counts: Counter[str] = Counter(refused_handshakes=0, failed_handshakes=0, refused_descriptors=0)
@@ -58,7 +58,7 @@ class Peer:
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self.turn = Turn(self._drain)
+        self.turn: Turn = Turn(self._drain)
         self._links = Links(node, self.turn)
         self._applications = Applications(node, self.turn)
         hosts = hosts or ((address_of(sock)[0],) if sock else ("127.0.0.1",))

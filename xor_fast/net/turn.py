@@ -18,7 +18,7 @@ class Turn:
     def __init__(self, drain: Callable[[], None]) -> None:
         self._drain = drain
         self._loop = asyncio.get_running_loop()
-        self.is_due = False
+        self.is_due: bool = False
 
     def __call__(self) -> None:
         if not self.is_due:

@@ -32,11 +32,12 @@ class FakeIdentity:
     """Stands in for `trust.signatures.Identity`."""
 
     def __init__(self, node_id: bytes, user_name: bytes) -> None:
-        self.certificate = fake_certificate(node_id, user_name)
+        self.certificate: Certificate = fake_certificate(node_id, user_name)
         self.node_id = node_id
         self.user_name = user_name
-        self.certificates = (GenericCertificate(CertificateType.X509, self.certificate.der),)
-        self.signer = SignerIdentity(SignerIdentityType.CERT_HASH, HashAlgorithm.SHA256, self.certificate.digest)
+        der, digest = self.certificate.der, self.certificate.digest
+        self.certificates: tuple[GenericCertificate, ...] = (GenericCertificate(CertificateType.X509, der),)
+        self.signer: SignerIdentity = SignerIdentity(SignerIdentityType.CERT_HASH, HashAlgorithm.SHA256, digest)
 
     def sign(self, data: bytes) -> Signature:
         value = sha256(self.certificate.digest + data).digest() * 2  # 64 bytes, about what ECDSA P-256 takes

@@ -27,12 +27,12 @@ class Connection:
     __slots__ = ("arrives", "hosts", "latency", "links", "open", "tickets")
 
     def __init__(self, dialler: "Host", accepter: "Host", latency: float) -> None:
-        self.hosts = (dialler, accepter)
-        self.links = [-1, -1]  # the number each node gave it, or -1
+        self.hosts: tuple[Host, Host] = (dialler, accepter)
+        self.links: list[int] = [-1, -1]  # the number each node gave it, or -1
         self.tickets: list[int | None] = [None, None]  # of an application connection
-        self.latency = latency
-        self.arrives = [0.0, 0.0]  # when the last piece sent by each end arrives
-        self.open = True
+        self.latency: float = latency
+        self.arrives: list[float] = [0.0, 0.0]  # when the last piece sent by each end arrives
+        self.open: bool = True
 
 
 class Host:
@@ -49,14 +49,14 @@ class Host:
     ) -> None:
         self.world = world
         self.index = index
-        self.name = f"n{index}"
-        self.address = address or (f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}", PORT)
-        self.node = Node(
+        self.name: str = f"n{index}"
+        self.address: Address = address or (f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}", PORT)
+        self.node: Node = Node(
             world.overlay, identity, verifier, node_random, addresses=(self.address,), hold_down=world.hold_down
         )
         self.alive = True
         self.is_mute = False  # takes bytes and does nothing: a hung process
-        self.asleep_until = 0.0  # whatever happens to it waits until then: a machine without a moment for it
+        self.asleep_until: float = 0.0  # whatever happens to it waits until then: a machine without a moment for it
         self.links: dict[int, Connection] = {}
         self.applications: dict[int, Connection] = {}  # by ticket, once handed over
         self.ports: dict[int, Address] = {}
@@ -77,11 +77,11 @@ class World:
     ) -> None:
         self.overlay = overlay
         self.seed = seed
-        self.now = 0.0
+        self.now: float = 0.0
         self.hold_down = hold_down
         self.hosts: list[Host] = []
-        self.events = 0
-        self.bytes_carried = 0
+        self.events: int = 0
+        self.bytes_carried: int = 0
         self._latency = latency
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0

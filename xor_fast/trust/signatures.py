@@ -78,12 +78,12 @@ class Identity:
             raise ConfigError(f"the {certificate} does not give Node-ID {node_id.hex()}")
         self.certificate = certificate
         self.key = key
-        self.node_id = certificate.node_ids[0] if node_id is None else node_id
-        self.user_name = certificate.user_name
-        self.certificates = tuple(
+        self.node_id: bytes = certificate.node_ids[0] if node_id is None else node_id
+        self.user_name: bytes = certificate.user_name
+        self.certificates: tuple[GenericCertificate, ...] = tuple(
             GenericCertificate(CertificateType.X509, der) for der in (certificate.der, *intermediates)
         )
-        self.signer = signer_identity(certificate, self.node_id)
+        self.signer: SignerIdentity = signer_identity(certificate, self.node_id)
         self._ecdsa = ec.ECDSA(_SHA256, deterministic_signing=True) if deterministic else _ECDSA
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from xor_fast import limits
 from xor_fast.cext import ids
+from xor_fast.config import KindDefinition
 from xor_fast.core.node import AppConnection, NewValue, Node, Stored
 from xor_fast.core.timers import Timer
 from xor_fast.errors import ErrorCode, RequestFailed
@@ -65,7 +66,7 @@ class XmppUsage:
         self._on_stream = on_stream
         self._on_superseded = on_superseded
         self._lifetime = lifetime
-        self.kind = location_kind(node.overlay.kinds)
+        self.kind: KindDefinition = location_kind(node.overlay.kinds)
         node.kinds.add(self.kind)
         self._location: Callable[[], bytes] | None = None  # what is to be stored under our key now
         self._refresh: Timer | None = None

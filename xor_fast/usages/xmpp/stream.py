@@ -69,8 +69,8 @@ class StreamSession:
         self.initiator = initiator
         self.own = own
         self.peer = peer
-        self.is_open = False  # stanzas may be sent
-        self.is_over = False  # nothing more comes out of this session
+        self.is_open: bool = False  # stanzas may be sent
+        self.is_over: bool = False  # nothing more comes out of this session
         self._stream_id = stream_id
         self._sender = sender or own
         self._reader = XmlReader()
