@@ -9,6 +9,7 @@ DATA ?= data/bootstrap
 LISTEN ?=
 NODES ?= 256
 SEED ?= 7
+COUNT ?= 10000000
 PCAP ?= build/demo.pcapng
 FRAMES ?= build/frames.pcap
 ARGS ?=
@@ -16,7 +17,7 @@ SOURCES := setup.py $(wildcard cext/*.pyx cext/*.pxi cext/*.pxd cext/*.h xor_fas
 export XOR_FAST_BUILD = $(patsubst -%,%,$(KIND))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint debug asan coverage bench load sim demo pcap-frames packages dist clean
+.PHONY: help build run test compare lint debug asan coverage bench load sim demo pcap-frames packages dist clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +31,9 @@ run: build  ## run the first peer of a private overlay, made on first use (DATA,
 test: build $(VENV)/with-test  ## run every test (ARGS='tests/core -k join' for some)
 	@tools/packages test bench
 	@$(BIN)/python -m pytest $(ARGS)
+
+compare: build  ## COUNT random messages and COUNT mutants through the codec and the slow reference (SEED, ARGS='--jobs 1')
+	@$(BIN)/python -m tests.compare --count $(COUNT) $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)
 
 lint: build $(VENV)/with-test  ## ruff check, ruff format --check and mypy --strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

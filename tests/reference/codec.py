@@ -104,14 +104,15 @@ def struct(cls: Callable[..., Any], **members: Type) -> Type:
 
 def refusing(type_: Type, *values: int) -> Type:
     """The type without some of its values."""
+    refused = frozenset(values)
 
     def parse(data: bytes, overlay: Overlay) -> tuple[Any, bytes]:
         value, rest = type_.parse(data, overlay)
-        need(value not in values, "an invalid code point")
+        need(value not in refused, "an invalid code point")
         return value, rest
 
     def build(value: Any) -> bytes:
-        need(value not in values, "an invalid code point")
+        need(value not in refused, "an invalid code point")
         return type_.build(value)
 
     return Type(parse, build)
@@ -576,7 +577,7 @@ BODIES = {
     0x22: struct(m.ConfigUpdateAns),
     0xFFFF: error_response,
 }
-RESERVED_CODES = (0, *range(0x8000, 0xFFFF))
+RESERVED_CODES = frozenset((0, *range(0x8000, 0xFFFF)))
 message_code = refusing(u16, *RESERVED_CODES)
 extensions_type = listing(4, message_extension)
 
@@ -683,16 +684,17 @@ def encode_body(code: int, body: Any) -> bytes:
     return body if isinstance(body, bytes) else BODIES[code].build(body)
 
 
-def signature_input(data: bytes) -> bytes:
+def signature_input(data: bytes, node_id_length: int = 16) -> bytes:
     """overlay || transaction_id || MessageContents || SignerIdentity (6.3.4). All before contents and after them is
     found by the length of its encoding; bodies stay bytes."""
-    header, after = parse_header(data, Overlay())
+    overlay = Overlay(node_id_length)
+    header, after = parse_header(data, overlay)
     need(is_whole(header), "a fragment")
-    _, rest = message_code.parse(after, Overlay())
-    _, rest = v32.parse(rest, Overlay())
-    _, rest = v32.parse(rest, Overlay())
+    _, rest = message_code.parse(after, overlay)
+    _, rest = v32.parse(rest, overlay)
+    _, rest = v32.parse(rest, overlay)
     contents = after[: len(after) - len(rest)]
-    security = security_block.parse(rest, Overlay())[0]
+    security = security_block.parse(rest, overlay)[0]
     return (
         u32.build(header.overlay)
         + u64.build(header.transaction_id)

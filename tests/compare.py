@@ -1,0 +1,193 @@
+"""The compiled codec against the slow reference, on random messages and on damaged ones, for as long as one likes.
+
+    python -m tests.compare --count 10000000 --jobs 2
+
+Every random message must encode to the same bytes in both codecs, decode in both to the value it was made from, and
+encode back to the same bytes. Every mutant must give the same value in both, and then its own bytes again, or be
+refused by both. The first difference ends the run with all that is needed to see it again.
+"""
+
+import argparse
+import faulthandler
+import json
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Any
+
+from tests.reference import codec as reference
+from tests.reference.mutants import Mutants
+from tests.reference.random_messages import KINDS, RandomMessages
+from xor_fast import messages as m
+from xor_fast.cext import codec
+from xor_fast.errors import WireError
+from xor_fast.messages import DataModel
+
+CHUNK = 1000  # messages made from one seed, so that number N is made again without the N before it
+PATIENCE = 300.0  # s without an answer: a parser that does not end
+REFUSED = "refused"
+
+
+class Difference(Exception):
+    """Two answers where there should be one; the text tells all."""
+
+
+def answer(refusal: type[Exception], function: Callable[..., Any], *arguments: object) -> Any:
+    """What the function returns, or REFUSED. No other exception is an answer."""
+    try:
+        return function(*arguments)
+    except refusal:
+        return REFUSED
+
+
+def same(what: str, data: object, ours: object, theirs: object) -> None:
+    if ours != theirs:
+        shown = data.hex() if isinstance(data, bytes) else repr(data)
+        raise Difference(f"{what}\n  of        {shown}\n  codec     {ours!r}\n  reference {theirs!r}")
+
+
+def check_value(value: m.Body, node_id_length: int, strictly: bool) -> bytes | None:
+    """Both ways through both codecs: the bytes; None where both say that the value does not fit its length fields.
+    `strictly` tells True from 1 and a list from a tuple as well."""
+    data = answer(WireError, codec.encode_struct, value)
+    same("encoding", value, data, answer(reference.Invalid, reference.encode_struct, value))
+    if data is REFUSED:
+        return None
+    decoded = answer(WireError, codec.decode_struct, type(value), data, node_id_length, KINDS)
+    same("decoding, and what was encoded", data, decoded, value)
+    theirs = answer(reference.Invalid, reference.decode_struct, type(value), data, node_id_length, KINDS)
+    same("decoding", data, decoded, theirs)
+    same("encoding again", data, codec.encode_struct(decoded), data)
+    if strictly:
+        same("types", data, repr(decoded), repr(theirs))
+        if isinstance(value, m.Message):
+            same("signature input", data, codec.signature_input(data), reference.signature_input(data, node_id_length))
+    return bytes(data)
+
+
+def check_bytes(cls: type[m.Body], data: bytes, node_id_length: int, kinds: Mapping[int, DataModel]) -> bool:
+    """Whether both codecs decode the data, to the same value."""
+    ours = answer(WireError, codec.decode_struct, cls, data, node_id_length, kinds)
+    what = f"decoding a {cls.__name__}, node_id_length {node_id_length}, kinds {kinds!r},"
+    same(what, data, ours, answer(reference.Invalid, reference.decode_struct, cls, data, node_id_length, kinds))
+    if ours is REFUSED:
+        return False
+    same("encoding again", data, codec.encode_struct(ours), data)
+    return True
+
+
+def check_one(number: int, make: RandomMessages, mutants: Mutants, found: Counter[str]) -> None:
+    """One message and a mutant of it; with every fourth, a structure and a mutant of that."""
+    while (encoded := check_value(message := make.message(), make.node_id_length, number % 16 == 0)) is None:
+        found["too long"] += 1
+    found["messages"] += 1
+    found[f"code {message.code if message.code in CODE_NAMES else 'other'}"] += 1
+    found["mutants"] += 1
+    mutant, overlay = mutants.of_message(encoded), mutants.overlay(make.node_id_length)
+    found["mutants decoded"] += check_bytes(m.Message, mutant, *overlay)
+    if number % 4 == 0:
+        structure = make.structure()
+        if encoded := check_value(structure, make.node_id_length, number % 16 == 0):
+            found["structures"] += 1
+            check_bytes(type(structure), mutants.edited(encoded), make.node_id_length, KINDS)
+
+
+def check_chunk(seed: str, chunk: int) -> Counter[str]:
+    """The comparisons of the chunk of this number, counted."""
+    faulthandler.enable()
+    source = random.Random(f"{seed}:{chunk}")
+    make, mutants = RandomMessages(source), Mutants(source)
+    found: Counter[str] = Counter()
+    for number in range(chunk * CHUNK, (chunk + 1) * CHUNK):
+        try:
+            check_one(number, make, mutants, found)
+        except Exception as error:
+            again = f"python -m tests.compare --seed {seed} --first {chunk * CHUNK} --count {CHUNK}"
+            text = str(error) if isinstance(error, Difference) else repr(error)
+            raise Difference(f"seed {seed}, number {number} (again: {again}): {text}") from error
+    return found
+
+
+CODE_NAMES = {int(code): code.name for code in m.Code}
+
+
+def chunks_done(seed: str, chunks: Iterator[int], jobs: int) -> Iterator[Counter[str]]:
+    """What the chunks found, as they end, in `jobs` processes; few are under way at a time."""
+    if jobs == 1:
+        yield from (check_chunk(seed, chunk) for chunk in chunks)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        running: dict[Future[Counter[str]], int] = {}
+        for chunk in islice(chunks, 2 * jobs):
+            running[pool.submit(check_chunk, seed, chunk)] = chunk
+        while running:
+            done, _ = wait(running, PATIENCE, FIRST_COMPLETED)
+            try:
+                found = [future.result() for future in done]
+            except BrokenProcessPool as error:
+                raise Difference(f"seed {seed}: a process died in one of the chunks {[*running.values()]}") from error
+            if not done:
+                raise Difference(f"seed {seed}: no end in {PATIENCE:.0f} s in one of the chunks {[*running.values()]}")
+            for future in done:
+                del running[future]
+            for chunk in islice(chunks, len(done)):
+                running[pool.submit(check_chunk, seed, chunk)] = chunk
+            yield from found
+
+
+class Progress:
+    """A line that is written over on a terminal, a line a minute elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.start = self.shown = time.monotonic()
+
+    def show(self, done: int) -> None:
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        if now - self.shown < (0.5 if terminal else 60.0):
+            return
+        self.shown = now
+        left = (now - self.start) / done * (self.total - done)
+        line = f"{done:,} of {self.total:,} messages and their mutants compared, {left / 60:.1f} min left"
+        print(f"\r{line}   " if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
+
+    def seconds(self) -> float:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
+        return round(time.monotonic() - self.start, 1)
+
+
+def compare(seed: str, count: int, jobs: int, first: int = 0) -> dict[str, Any]:
+    """At least `count` messages and as many mutants from number `first` on; the figures, or Difference."""
+    progress, found = Progress(count), Counter[str]()
+    start = first // CHUNK
+    for chunk in chunks_done(seed, iter(range(start, start - (-count // CHUNK))), jobs):
+        found += chunk
+        progress.show(found["messages"])
+    codes = {name: found[f"code {code}"] for code, name in CODE_NAMES.items()} | {"other": found["code other"]}
+    totals = {name: found[name] for name in ("messages", "mutants", "mutants decoded", "structures", "too long")}
+    return {"seed": seed, "differences": 0, **totals, "seconds": progress.seconds(), "codes": codes}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.compare", description=__doc__.partition("\n")[0])
+    parser.add_argument("--count", type=int, default=100_000, help="messages, and as many mutants")
+    parser.add_argument("--seed", default=str(random.SystemRandom().randrange(1 << 32)))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first message, to see one again")
+    options = parser.parse_args()
+    print(f"seed {options.seed}", file=sys.stderr)
+    try:
+        print(json.dumps(compare(options.seed, options.count, options.jobs, options.first)))
+    except Difference as difference:
+        sys.exit(f"\nDIFFERENCE, {difference}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Damaged messages by the million, most of them damaged behind the first checks.
+
+A message is taken apart where its lengths say, one part is edited or exchanged, and the parts are put together with
+true lengths, so that what refuses the mutant, if anything does, is the parser of that part.
+"""
+
+from collections.abc import Mapping
+from random import Random
+
+from tests.reference.random_messages import KINDS, NODE_ID_LENGTHS
+from xor_fast.messages import Code, DataModel
+
+HEADER_FIELDS = {"overlay": (4, 4), "configuration_sequence": (8, 2), "version": (10, 1), "ttl": (11, 1),
+                 "fragment": (12, 4), "transaction_id": (20, 8), "max_response_length": (28, 4)}  # fmt: skip
+FIELDS = tuple(HEADER_FIELDS.values())
+CODES = tuple(int(code) for code in Code)
+EDGES = (0, 1, 2, 3, 4, 6, 16, 18, 127, 128, 254, 255)
+OTHER_KINDS: tuple[Mapping[int, DataModel], ...] = (
+    {},
+    {kind: DataModel(model % 3 + 1) for kind, model in KINDS.items()},
+    {1: DataModel.SINGLE},
+)
+# fixed header, via list, destination list, options, code, body, extensions, certificates, signature
+FIXED, CODE, BODY = 0, 4, 5
+LENGTHS_AFTER = {5: 4, 6: 4, 7: 2}  # part -> width of the length that stands before it, behind the header
+PLACES = (0, 1, 1, 2, 2, 3, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6, 6, 7, 7, 8, 8, 8)
+
+
+def parts_of(data: bytes) -> list[bytes]:
+    """The parts of a valid message."""
+    lists = [int.from_bytes(data[at : at + 2], "big") for at in (32, 34, 36)]
+    parts, at = [data[:38]], 38
+    for size in (*lists, 2):
+        parts.append(data[at : at + size])
+        at += size
+    for width in LENGTHS_AFTER.values():
+        size = int.from_bytes(data[at : at + width], "big")
+        parts.append(data[at + width : at + width + size])
+        at += width + size
+    return [*parts, data[at:]]
+
+
+def joined(parts: list[bytes], wrong: int = 0, by: int = 0) -> bytes:
+    """The parts as a message; the length of part `wrong` is off by `by` (0: the length of the whole message)."""
+    sizes = [len(part) + (by if number == wrong else 0) for number, part in enumerate(parts)]
+    list_lengths = b"".join((size % 65536).to_bytes(2, "big") for size in sizes[1:4])
+    contents = b"".join(
+        (sizes[number] % 256**width).to_bytes(width, "big") + parts[number] for number, width in LENGTHS_AFTER.items()
+    )
+    rest = b"".join((*parts[1:BODY], contents, parts[-1]))
+    length = 38 + len(rest) + (by if wrong == FIXED else 0)
+    fixed = parts[FIXED]
+    return b"".join((fixed[:16], length.to_bytes(4, "big"), fixed[20:32], list_lengths, rest))
+
+
+class Mutants:
+    """What comes is decided by `random`, and by the messages given before (they are spliced)."""
+
+    def __init__(self, random: Random) -> None:
+        self.bits = random.getrandbits
+        self.bytes = random.randbytes
+        self._last: list[bytes] = []
+
+    def overlay(self, node_id_length: int) -> tuple[int, Mapping[int, DataModel]]:
+        """Mostly the overlay the message was made for; now and then another."""
+        if self.bits(4):
+            return node_id_length, KINDS
+        choice = self.bits(8)
+        if choice & 1:
+            return NODE_ID_LENGTHS[choice >> 5], KINDS
+        return node_id_length, OTHER_KINDS[choice % len(OTHER_KINDS)]
+
+    def of_message(self, data: bytes) -> bytes:
+        """`data`, a valid message, damaged."""
+        choice = self.bits(6)
+        if choice < 4:
+            return self.edited(data)
+        parts = parts_of(data)
+        wrong = by = 0
+        if choice < 12:
+            wrong, by = self.bits(8) % (len(parts) - 1), 1 - 2 * self.bits(1)
+            wrong = 0 if wrong == CODE else wrong
+        elif choice < 18 and self._last:
+            which = PLACES[self.bits(16) % len(PLACES)]
+            self._last, parts[which] = list(parts), self._last[which]
+            return joined(parts)
+        else:
+            for _ in range(1 + (choice > 56)):
+                which = PLACES[self.bits(16) % len(PLACES)]
+                parts[which] = self.edited_part(which, parts[which])
+        self._last = parts
+        return joined(parts, wrong, by)
+
+    def edited_part(self, which: int, part: bytes) -> bytes:
+        if which == FIXED:
+            at, width = FIELDS[self.bits(8) % len(FIELDS)]
+            return part[:at] + self.bytes(width) + part[at + width :]
+        if which == CODE:
+            return CODES[self.bits(8) % len(CODES)].to_bytes(2, "big") if self.bits(3) else self.bytes(2)
+        return self.edited(part)
+
+    def edited(self, data: bytes) -> bytes:
+        """A few bytes changed, taken out or put in."""
+        if not data:
+            return self.bytes(1 + self.bits(2))
+        choice, at, few = self.bits(4), self.bits(32) % len(data), 1 + self.bits(2)
+        head, byte, tail = data[:at], data[at], data[at + 1 :]
+        if choice < 4:  # a bit
+            return b"%b%c%b" % (head, byte ^ 1 << self.bits(3), tail)
+        if choice < 7:  # one more or one less
+            return b"%b%c%b" % (head, (byte + 1 - 2 * self.bits(1)) % 256, tail)
+        if choice < 10:
+            return b"%b%c%b" % (head, EDGES[self.bits(8) % len(EDGES)], tail)
+        if choice < 12:  # longer or shorter by some bytes, and the byte before, perhaps a length, says so
+            if self.bits(1) and byte >= few:
+                return b"%b%c%b" % (head, byte - few, tail[few:])
+            return b"%b%c%b%b" % (head, (byte + few) % 256, self.bytes(few), tail)
+        if choice == 12:
+            return head + data[at + few :]
+        if choice == 13:
+            return head + self.bytes(few) + data[at:]
+        if choice == 14:
+            return head
+        return head + data[at : at + 32] + data[at:]  # something twice
