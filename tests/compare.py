@@ -13,6 +13,7 @@ import faulthandler
 import json
 import os
 import random
+import resource
 import sys
 import time
 from collections import Counter
@@ -33,7 +34,8 @@ from xor_fast.messages import DataModel
 TOTALS = ("messages", "mutants", "mutants decoded", "edited values", "edited values encoded", "structures", "too long")
 CODE_NAMES = {int(code): code.name for code in m.Code}
 CHUNK = 1000  # messages made from one seed, so that number N is made again without the N before it
-PATIENCE = 300.0  # s without an answer: a parser that does not end
+PATIENCE = 300.0  # s for a chunk, which takes less than one: a parser that does not end
+MEMORY = 1 << 30  # bytes for a process, which needs 50 MB: a parser that grows
 REFUSED = "refused"
 
 
@@ -137,8 +139,8 @@ def check_one(number: int, make: RandomMessages, mutants: Mutants, found: Counte
 
 
 def check_chunk(seed: str, chunk: int) -> Counter[str]:
-    """The comparisons of the chunk of this number, counted."""
-    faulthandler.enable()
+    """The comparisons of the chunk of this number, counted. A process of its own: one that does not end is ended."""
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
     source = random.Random(f"{seed}:{chunk}")
     make, mutants = RandomMessages(source), Mutants(source)
     found: Counter[str] = Counter()
@@ -149,26 +151,28 @@ def check_chunk(seed: str, chunk: int) -> Counter[str]:
             again = f"python -m tests.compare --seed {seed} --first {chunk * CHUNK} --count {CHUNK}"
             text = str(error) if isinstance(error, Difference) else repr(error)
             raise Difference(f"seed {seed}, number {number} (again: {again}): {text}") from error
+    faulthandler.cancel_dump_traceback_later()
     return found
+
+
+def prepare_process() -> None:
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
 
 
 def chunks_done(seed: str, chunks: Iterator[int], jobs: int) -> Iterator[Counter[str]]:
     """What the chunks found, as they end, in `jobs` processes; few are under way at a time."""
-    if jobs == 1:
-        yield from (check_chunk(seed, chunk) for chunk in chunks)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=prepare_process) as pool:
         running: dict[Future[Counter[str]], int] = {}
         for chunk in islice(chunks, 2 * jobs):
             running[pool.submit(check_chunk, seed, chunk)] = chunk
         while running:
-            done, _ = wait(running, PATIENCE, FIRST_COMPLETED)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
             try:
                 found = [future.result() for future in done]
             except BrokenProcessPool as error:
-                raise Difference(f"seed {seed}: a process died in one of the chunks {[*running.values()]}") from error
-            if not done:
-                raise Difference(f"seed {seed}: no end in {PATIENCE:.0f} s in one of the chunks {[*running.values()]}")
+                firsts = [chunk * CHUNK for chunk in running.values()]
+                raise Difference(f"seed {seed}: a process died in 1000 messages from one of {firsts} on") from error
             for future in done:
                 del running[future]
             for chunk in islice(chunks, len(done)):

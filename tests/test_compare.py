@@ -81,6 +81,12 @@ def test_a_planted_mistake_is_found_and_told(planted: dict[str, Any], monkeypatc
     assert str(again.value) == str(told.value)
 
 
+def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "codec", SimpleNamespace(**(vars(codec) | {"encode_message": lambda _: os._exit(9)})))
+    with pytest.raises(compare.Difference, match=r"seed planted: a process died in 1000 messages from one of \[7000\]"):
+        compare.compare("planted", 1000, 1, 7000)
+
+
 def test_parts_of_a_message_put_together(rng: Any) -> None:
     make, mutants = RandomMessages(rng), Mutants(rng)
     for _ in range(200):
