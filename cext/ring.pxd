@@ -1,6 +1,8 @@
+cimport cython
 from xor_fast.cext.ids cimport Id
 
 
+@cython.final
 cdef class Ring:
     cdef readonly bytes node_id
     cdef public bint joined

@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from xor_fast.cext.ids cimport Id
@@ -7,6 +8,7 @@ from xor_fast.cext.ring cimport Ring
 from xor_fast.cext.wire cimport Buffer
 
 
+@cython.final
 cdef class Switch:
     cdef readonly Ring ring
     cdef readonly bytes node_id

@@ -23,7 +23,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_promised_figure_stands_beside_its_reference(folder: Path) -> None:
     rows = json.loads((folder / "table.json").read_text())["rows"]
     for what in (
-        "Resource-ID",
+        "Resource-ID of a 40-byte name, in compiled code",
+        "checked, routed among 16 peers and rewritten",
+        "peek called from Python",
+        "StoreReq of one value, 1,503 bytes, decoded",
+        "FetchAns of two values, 2,732 bytes, encoded",
+        "PingReq",
         "next hop among 1,000 peers",
         "header peek and rewrite",
         "forward decision",
@@ -37,6 +42,23 @@ def test_every_promised_figure_stands_beside_its_reference(folder: Path) -> None
         assert row["ours_us"] > 0
         assert row["reference_us"] > 0
         assert row["ratio"] > 0
+
+
+@pytest.mark.part("process")
+def test_each_ratio_that_is_asked_has_its_verdict(folder: Path) -> None:
+    """Issue 3, "Speed": at most 1.5 of C, 3.5 empty calls, 0.7 and 1.0 of msgpack, 1.3 of OpenSSL; at least 2 and 30."""
+    rows = json.loads((folder / "table.json").read_text())["rows"]
+    asked: dict[str, list[float]] = {}
+    for row in rows:
+        if row["asked"] is not None:
+            assert (row["verdict"] == "reached") == (row["ratio"] >= row["asked"])
+            asked.setdefault(row["reference"], []).append(row["asked"])
+    assert asked["plain C"] == [pytest.approx(1 / 1.5)]
+    assert asked["an empty compiled call"] == [pytest.approx(1 / 3.5)]
+    assert asked["msgspec.msgpack, arrays"] == pytest.approx([1 / 0.7, 1.0] * 3)
+    assert asked["tests/reference"] == [30.0] * 6
+    assert asked["hashlib.sha1"] == [2.0]
+    assert asked["OpenSSL's SHA1() from C"] == [pytest.approx(1 / 1.3)]
 
 
 @pytest.mark.part("process")
