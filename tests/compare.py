@@ -4,7 +4,8 @@
 
 Every random message must encode to the same bytes in both codecs, decode in both to the value it was made from, and
 encode back to the same bytes. Every mutant must give the same value in both, and then its own bytes again, or be
-refused by both. The first difference ends the run with all that is needed to see it again.
+refused by both. A value with an edited field must be encoded to the same bytes, or be refused by both. The first
+difference ends the run with all that is needed to see it again.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import faulthandler
 import json
 import os
 import random
+import resource
 import sys
 import time
 from collections import Counter
@@ -29,8 +31,11 @@ from xor_fast.cext import codec
 from xor_fast.errors import WireError
 from xor_fast.messages import DataModel
 
+TOTALS = ("messages", "mutants", "mutants decoded", "edited values", "edited values encoded", "structures", "too long")
+CODE_NAMES = {int(code): code.name for code in m.Code}
 CHUNK = 1000  # messages made from one seed, so that number N is made again without the N before it
-PATIENCE = 300.0  # s without an answer: a parser that does not end
+PATIENCE = 300.0  # s for a chunk, which takes less than one: a parser that does not end
+MEMORY = 1 << 30  # bytes for a process, which needs 50 MB: a parser that grows
 REFUSED = "refused"
 
 
@@ -38,7 +43,9 @@ class Difference(Exception):
     """Two answers where there should be one; the text tells all."""
 
 
-def answer(refusal: type[Exception], function: Callable[..., Any], *arguments: object) -> Any:
+def answer(
+    refusal: type[Exception] | tuple[type[Exception], ...], function: Callable[..., Any], *arguments: object
+) -> Any:
     """What the function returns, or REFUSED. No other exception is an answer."""
     try:
         return function(*arguments)
@@ -52,38 +59,67 @@ def same(what: str, data: object, ours: object, theirs: object) -> None:
         raise Difference(f"{what}\n  of        {shown}\n  codec     {ours!r}\n  reference {theirs!r}")
 
 
+def decode(cls: type[m.Body], data: bytes, *overlay: Any) -> Any:
+    """By the door that users of the codec take."""
+    if cls is m.Message:
+        return answer(WireError, codec.decode_message, data, *overlay)
+    return answer(WireError, codec.decode_struct, cls, data, *overlay)
+
+
+def encode(value: m.Body) -> Any:
+    return answer(WireError, codec.encode_message if isinstance(value, m.Message) else codec.encode_struct, value)
+
+
 def check_value(value: m.Body, node_id_length: int, strictly: bool) -> bytes | None:
     """Both ways through both codecs: the bytes; None where both say that the value does not fit its length fields.
     `strictly` tells True from 1 and a list from a tuple as well."""
-    data = answer(WireError, codec.encode_struct, value)
+    data = encode(value)
     same("encoding", value, data, answer(reference.Invalid, reference.encode_struct, value))
     if data is REFUSED:
         return None
-    decoded = answer(WireError, codec.decode_struct, type(value), data, node_id_length, KINDS)
+    decoded = decode(type(value), data, node_id_length, KINDS)
     same("decoding, and what was encoded", data, decoded, value)
     theirs = answer(reference.Invalid, reference.decode_struct, type(value), data, node_id_length, KINDS)
     same("decoding", data, decoded, theirs)
-    same("encoding again", data, codec.encode_struct(decoded), data)
+    same("encoding again", data, encode(decoded), data)
     if strictly:
         same("types", data, repr(decoded), repr(theirs))
-        if isinstance(value, m.Message):
-            same("signature input", data, codec.signature_input(data), reference.signature_input(data, node_id_length))
     return bytes(data)
 
 
 def check_bytes(cls: type[m.Body], data: bytes, node_id_length: int, kinds: Mapping[int, DataModel]) -> bool:
     """Whether both codecs decode the data, to the same value."""
-    ours = answer(WireError, codec.decode_struct, cls, data, node_id_length, kinds)
+    ours = decode(cls, data, node_id_length, kinds)
     what = f"decoding a {cls.__name__}, node_id_length {node_id_length}, kinds {kinds!r},"
     same(what, data, ours, answer(reference.Invalid, reference.decode_struct, cls, data, node_id_length, kinds))
     if ours is REFUSED:
         return False
-    same("encoding again", data, codec.encode_struct(ours), data)
+    same("encoding again", data, encode(ours), data)
+    return True
+
+
+def check_signature_input(data: bytes, node_id_length: int) -> None:
+    """The codec cuts it out without reading every structure, so it may have an answer where the reference refuses."""
+    expected = answer(reference.Invalid, reference.signature_input, data, node_id_length)
+    if expected is REFUSED:
+        answer(WireError, codec.signature_input, data)
+    else:
+        same("signature input", data, answer(WireError, codec.signature_input, data), expected)
+
+
+def check_edited(value: m.Body, node_id_length: int) -> bool:
+    """Whether both codecs encode a value that may be none of the RFC's, and then agree on its bytes."""
+    data = answer((WireError, TypeError), codec.encode_struct, value)
+    theirs = answer((reference.Invalid, TypeError), reference.encode_struct, value)
+    same("encoding what may be invalid", value, data, theirs)
+    if data is REFUSED:
+        return False
+    check_bytes(type(value), data, node_id_length, KINDS)
     return True
 
 
 def check_one(number: int, make: RandomMessages, mutants: Mutants, found: Counter[str]) -> None:
-    """One message and a mutant of it; with every fourth, a structure and a mutant of that."""
+    """One message and a mutant of it; with every fourth, an edited value, a structure and a mutant of that."""
     while (encoded := check_value(message := make.message(), make.node_id_length, number % 16 == 0)) is None:
         found["too long"] += 1
     found["messages"] += 1
@@ -92,15 +128,19 @@ def check_one(number: int, make: RandomMessages, mutants: Mutants, found: Counte
     mutant, overlay = mutants.of_message(encoded), mutants.overlay(make.node_id_length)
     found["mutants decoded"] += check_bytes(m.Message, mutant, *overlay)
     if number % 4 == 0:
+        check_signature_input(encoded if number % 16 else mutant, make.node_id_length)
+        found["edited values"] += 1
+        found["edited values encoded"] += check_edited(mutants.of_value(message), make.node_id_length)
         structure = make.structure()
         if encoded := check_value(structure, make.node_id_length, number % 16 == 0):
             found["structures"] += 1
             check_bytes(type(structure), mutants.edited(encoded), make.node_id_length, KINDS)
+            check_edited(mutants.of_value(structure), make.node_id_length)
 
 
 def check_chunk(seed: str, chunk: int) -> Counter[str]:
-    """The comparisons of the chunk of this number, counted."""
-    faulthandler.enable()
+    """The comparisons of the chunk of this number, counted. A process of its own: one that does not end is ended."""
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
     source = random.Random(f"{seed}:{chunk}")
     make, mutants = RandomMessages(source), Mutants(source)
     found: Counter[str] = Counter()
@@ -111,29 +151,28 @@ def check_chunk(seed: str, chunk: int) -> Counter[str]:
             again = f"python -m tests.compare --seed {seed} --first {chunk * CHUNK} --count {CHUNK}"
             text = str(error) if isinstance(error, Difference) else repr(error)
             raise Difference(f"seed {seed}, number {number} (again: {again}): {text}") from error
+    faulthandler.cancel_dump_traceback_later()
     return found
 
 
-CODE_NAMES = {int(code): code.name for code in m.Code}
+def prepare_process() -> None:
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
 
 
 def chunks_done(seed: str, chunks: Iterator[int], jobs: int) -> Iterator[Counter[str]]:
     """What the chunks found, as they end, in `jobs` processes; few are under way at a time."""
-    if jobs == 1:
-        yield from (check_chunk(seed, chunk) for chunk in chunks)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=prepare_process) as pool:
         running: dict[Future[Counter[str]], int] = {}
         for chunk in islice(chunks, 2 * jobs):
             running[pool.submit(check_chunk, seed, chunk)] = chunk
         while running:
-            done, _ = wait(running, PATIENCE, FIRST_COMPLETED)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
             try:
                 found = [future.result() for future in done]
             except BrokenProcessPool as error:
-                raise Difference(f"seed {seed}: a process died in one of the chunks {[*running.values()]}") from error
-            if not done:
-                raise Difference(f"seed {seed}: no end in {PATIENCE:.0f} s in one of the chunks {[*running.values()]}")
+                firsts = [chunk * CHUNK for chunk in running.values()]
+                raise Difference(f"seed {seed}: a process died in 1000 messages from one of {firsts} on") from error
             for future in done:
                 del running[future]
             for chunk in islice(chunks, len(done)):
@@ -171,7 +210,7 @@ def compare(seed: str, count: int, jobs: int, first: int = 0) -> dict[str, Any]:
         found += chunk
         progress.show(found["messages"])
     codes = {name: found[f"code {code}"] for code, name in CODE_NAMES.items()} | {"other": found["code other"]}
-    totals = {name: found[name] for name in ("messages", "mutants", "mutants decoded", "structures", "too long")}
+    totals = {name: found[name] for name in TOTALS}
     return {"seed": seed, "differences": 0, **totals, "seconds": progress.seconds(), "codes": codes}
 
 

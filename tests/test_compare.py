@@ -26,49 +26,52 @@ def test_both_codecs_give_the_same_answer(seed: int) -> None:
     assert 25_000 < found["mutants decoded"] < 50_000  # neither harmless nor stopped at the first check
 
 
-def with_an_extra_byte(value: m.Body) -> bytes:
-    data = codec.encode_struct(value)
-    return data + b"\0" if isinstance(value, m.Message) and value.code == m.Code.FIND_ANS else data
+def with_an_extra_byte(value: m.Message) -> bytes:
+    return codec.encode_message(value) + b"\0" * (value.code == m.Code.FIND_ANS)
 
 
-def of_the_wrong_byte_order(value: m.Body) -> bytes:
-    data = codec.encode_struct(value)
-    return data[:8] + data[9:7:-1] + data[10:] if isinstance(value, m.Message) else data
+def of_the_wrong_byte_order(value: m.Message) -> bytes:
+    data = codec.encode_message(value)
+    return data[:8] + data[9:7:-1] + data[10:]
 
 
-def not_to_its_end(cls: type[m.Body], data: bytes, *overlay: Any) -> m.Body:
+def not_to_its_end(data: bytes, *overlay: Any) -> m.Message:
     try:
-        return codec.decode_struct(cls, data, *overlay)
+        return codec.decode_message(data, *overlay)
     except WireError as error:
-        if "bytes" not in error.rule or not data:
+        if "left over" not in error.rule:
             raise
-        return codec.decode_struct(cls, data[:16] + (len(data) - 1).to_bytes(4, "big") + data[20:-1], *overlay)
+        return codec.decode_message(data[:16] + (len(data) - 1).to_bytes(4, "big") + data[20:-1], *overlay)
 
 
-def of_any_overlay(cls: type[m.Body], data: bytes, *_: Any) -> m.Body:
-    return codec.decode_struct(cls, data, 16, {})
+def of_any_overlay(data: bytes, *_: Any) -> m.Message:
+    return codec.decode_message(data, 16, {})
 
 
-def crashing(cls: type[m.Body], data: bytes, *overlay: Any) -> m.Body:
+def crashing(data: bytes, *overlay: Any) -> m.Message:
     if len(data) == 77:
         raise MemoryError("planted")
-    return codec.decode_struct(cls, data, *overlay)
+    return codec.decode_message(data, *overlay)
+
+
+def of_the_header_alone(data: bytes) -> bytes:
+    return codec.signature_input(data)[:12]
 
 
 @pytest.mark.parametrize(
     "planted",
     [
-        {"encode_struct": with_an_extra_byte},
-        {"encode_struct": of_the_wrong_byte_order},
-        {"decode_struct": not_to_its_end},
-        {"decode_struct": of_any_overlay},
-        {"decode_struct": crashing},
+        {"encode_message": with_an_extra_byte},
+        {"encode_message": of_the_wrong_byte_order},
+        {"decode_message": not_to_its_end},
+        {"decode_message": of_any_overlay},
+        {"decode_message": crashing},
+        {"signature_input": of_the_header_alone},
     ],
     ids=lambda planted: next(iter(planted.values())).__name__,
 )
 def test_a_planted_mistake_is_found_and_told(planted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    mistaken = {name: getattr(codec, name) for name in ("encode_struct", "decode_struct", "signature_input")} | planted
-    monkeypatch.setattr(compare, "codec", SimpleNamespace(**mistaken))
+    monkeypatch.setattr(compare, "codec", SimpleNamespace(**(vars(codec) | planted)))
     with pytest.raises(compare.Difference) as told:
         compare.compare("planted", 5000, 1)
     assert "--seed planted --first" in str(told.value)
@@ -76,6 +79,12 @@ def test_a_planted_mistake_is_found_and_told(planted: dict[str, Any], monkeypatc
     with pytest.raises(compare.Difference) as again:
         compare.compare("planted", 1, 1, first)
     assert str(again.value) == str(told.value)
+
+
+def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "codec", SimpleNamespace(**(vars(codec) | {"encode_message": lambda _: os._exit(9)})))
+    with pytest.raises(compare.Difference, match=r"seed planted: a process died in 1000 messages from one of \[7000\]"):
+        compare.compare("planted", 1000, 1, 7000)
 
 
 def test_parts_of_a_message_put_together(rng: Any) -> None:

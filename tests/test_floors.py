@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {  # unit -> floor; a unit is a module or folder directly below xor_fast
     "errors": 0, "limits": 0, "messages": 0, "actions": 0,
     "cext": 1,
-    "trust": 2, "config": 2,
+    "trust": 2, "config": 2, "uri": 2,
     "core": 3,
     "usages": 4,
     "net": 5, "sim": 5,
@@ -29,7 +29,7 @@ EXTRA = {  # narrower than "everything below": what a unit may import of xor_fas
     "sim": {"errors", "limits", "messages", "actions", "cext", "trust", "config", "core"},
 }
 SAME_FLOOR = {("limits", "errors"), ("actions", "messages"), ("actions", "errors"), ("messages", "errors"),
-              ("trust", "config")}  # fmt: skip
+              ("trust", "config"), ("trust", "uri")}  # fmt: skip
 PURE_FLOORS = range(5)
 IMPURE_MODULES = {
     "asyncio", "uvloop", "socket", "ssl", "threading", "time", "secrets", "select", "selectors", "subprocess",

@@ -46,7 +46,7 @@ def test_every_promised_figure_stands_beside_its_reference(folder: Path) -> None
 
 @pytest.mark.part("process")
 def test_each_ratio_that_is_asked_has_its_verdict(folder: Path) -> None:
-    """Issue 3, "Speed": at most 1.5 of C, 3.5 empty calls, 0.7 and 1.0 of msgpack, 1.3 of OpenSSL; at least 2 and 30."""
+    """At most 1.5 of plain C, 3.5 empty calls, 0.7 and 1.0 of msgpack, 1.3 of OpenSSL; at least 2 of hashlib, 30."""
     rows = json.loads((folder / "table.json").read_text())["rows"]
     asked: dict[str, list[float]] = {}
     for row in rows:

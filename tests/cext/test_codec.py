@@ -200,16 +200,21 @@ def test_every_message_code() -> None:
 
 requirement = pytest.mark.req  # the id stands in a table, not in the call
 
+KIND = "00000001" + "00" * 8
 CODES = [
+    (0x01, 0x02, "probe", "03 010203", "0006 03 04 00000e10", m.ProbeReq, m.ProbeAns),
     (0x03, 0x04, "attach", "00 00 00 0000 00", "00 00 00 0000 01", m.AttachReqAns, m.AttachReqAns),
     (0x07, 0x08, "store", "00 00 00000000", "0000", m.StoreReq, m.StoreAns),
     (0x09, 0x0A, "fetch", "00 0000", "00000000", m.FetchReq, m.FetchAns),
+    (0x0D, 0x0E, "find", "00 04 00000001", "0005 00000001 00", m.FindReq, m.FindAns),
     (0x0F, 0x10, "join", "a1" * 16 + "0000", "0000", m.JoinReq, m.JoinAns),
     (0x11, 0x12, "leave", "a1" * 16 + "0000", "", m.LeaveReq, m.LeaveAns),
     (0x13, 0x14, "update", "00000000 01", "", m.UpdateReq, m.UpdateAns),
     (0x15, 0x16, "route-query", "00 8001 0000", "a1" * 16, m.RouteQueryReq, m.RouteQueryAns),
     (0x17, 0x18, "ping", "0000", "00" * 16, m.PingReq, m.PingAns),
+    (0x19, 0x1A, "stat", "00 0010" + KIND + "0002 0000", "00000010" + KIND + "00000000", m.StatReq, m.StatAns),
     (0x1D, 0x1E, "app-attach", "00 00 1466 00 0000", "00 00 1466 00 0000", m.AppAttachReqAns, m.AppAttachReqAns),
+    (0x21, 0x22, "config-update", "01 00000004 000001 3c", "", m.ConfigUpdateReq, m.ConfigUpdateAns),
 ]
 
 
@@ -248,6 +253,32 @@ def test_message_code_of_an_error() -> None:
 @pytest.mark.req("codec.msg.unassigned")
 def test_unassigned_message_codes_have_no_name() -> None:
     assert {0x5, 0x6, 0xB, 0xC, 0x1B, 0x1C, 0x1F, 0x20}.isdisjoint(set(m.Code))
+
+
+@pytest.mark.req("codec.stat-req")
+@given(STRATEGIES[16][m.FetchReq])
+def test_a_stat_request_is_a_fetch_request_of_another_code(fetch: m.FetchReq) -> None:
+    stat = m.StatReq(fetch.resource, fetch.specifiers)
+    encoded = codec.encode_body(m.Code.FETCH_REQ, fetch)
+    assert codec.encode_body(m.Code.STAT_REQ, stat) == encoded
+    assert codec.decode_body(m.Code.STAT_REQ, encoded, 16, KINDS) == stat
+
+
+@pytest.mark.req("codec.fragment-last-bit", "codec.fragment-reserved")
+@pytest.mark.parametrize("fragment", [0x80000000, 0xC0000001, 0x80FFFFFF, 0xBF123456, 0xC0FFFFFF])
+def test_a_fragment_is_no_message_but_has_a_header(fragment: int) -> None:
+    whole = codec.encode_message(PING)
+    cut = whole[:12] + fragment.to_bytes(4, "big") + whole[16:]
+    for decode in (codec.decode_message, codec.signature_input):
+        with pytest.raises(WireError, match="a fragment"):
+            decode(cut)
+    header = cut[: len(codec.encode_struct(HEADER))]
+    header = header[:16] + len(header).to_bytes(4, "big") + header[20:]
+    decoded = codec.decode_struct(m.ForwardingHeader, header)
+    assert decoded.fragment == fragment  # reserved bits and offset as they came
+    assert codec.encode_struct(decoded) == header
+    with pytest.raises(WireError, match="a fragment"):
+        codec.encode_message(m.Message(decoded, PING.code, PING.body, (), SECURITY))
 
 
 @pytest.mark.req("codec.overlay-link-types")
@@ -299,6 +330,24 @@ def test_candidate_types() -> None:
         (m.PingAns(0, 1 << 64), "negative or too large"),
         (m.ErrorResponse(0x10000), "negative or too large"),
         (m.MessageExtension(0, False, b""), "type 0"),
+        (m.ProbeReq((1, 0)), "type 0"),
+        (m.ProbeInformation(0, b""), "type 0"),
+        (m.ProbeInformation(3, 1 << 32), "negative or too large"),
+        (m.ProbeInformation(4, b"x" * 256), "8 bits"),
+        (m.ConfigUpdateReq(0), "type 0"),
+        (m.ConfigUpdateReq(2, b"<overlay/>"), "no config_data"),
+        (m.ConfigUpdateReq(1, b"", (b"<kind/>",)), "only type kind"),
+        (m.ConfigUpdateReq(1, b"x" * (1 << 24)), "24 bits"),
+        (m.ConfigUpdateReq(2, b"", (b"x" * 65536,)), "16 bits"),
+        (m.AppAttachReqAns(b"", b"", 0, b"", ()), "application 0"),
+        (m.AppAttachReqAns(b"", b"", 65536, b"", ()), "negative or too large"),
+        (m.UnknownKinds((1,) * 64), "8 bits"),
+        (m.FindReq(b"", (1,) * 64), "8 bits"),
+        (m.FindAns((m.FindKindData(1, b"r" * 255),)), "254"),
+        (m.MetaData(True, 3, 4, b"x" * 256), "8 bits"),
+        (m.MetaData(True, 1 << 32, 4, b""), "negative or too large"),
+        (m.StatKindResponse(1, -1, ()), "negative or too large"),
+        (m.TurnServer(256, m.IpAddressPort(1, b"\0" * 4, 1)), "negative or too large"),
         (m.ForwardingOption(0, 0, b""), "type 0"),
         (m.ForwardingHeader(0, 0, 0, 0, (), version=1), "version"),
         (m.ForwardingHeader(0, 0, 0, 0, (m.Destination(3, b"x" * 254),) * 256), "65,535"),

@@ -7,14 +7,19 @@ true lengths, so that what refuses the mutant, if anything does, is the parser o
 from collections.abc import Mapping
 from random import Random
 
+import msgspec
+
 from tests.reference.random_messages import KINDS, NODE_ID_LENGTHS
-from xor_fast.messages import Code, DataModel
+from xor_fast.messages import Body, Code, DataModel, Destination
 
 HEADER_FIELDS = {"overlay": (4, 4), "configuration_sequence": (8, 2), "version": (10, 1), "ttl": (11, 1),
                  "fragment": (12, 4), "transaction_id": (20, 8), "max_response_length": (28, 4)}  # fmt: skip
 FIELDS = tuple(HEADER_FIELDS.values())
 CODES = tuple(int(code) for code in Code)
 EDGES = (0, 1, 2, 3, 4, 6, 16, 18, 127, 128, 254, 255)
+INTEGERS = (-1, 0, 1, 2, 3, 4, 255, 256, 65535, 65536, (1 << 31) - 1, 1 << 31, 3 << 30, (1 << 32) - 1, 1 << 32,
+            (1 << 64) - 1, 1 << 64)  # fmt: skip
+SIZES = (0, 0, 0, 1, 2, 15, 21, 253, 254, 255, 256, 300, 65535, 65536)  # no other length of a Node-ID
 OTHER_KINDS: tuple[Mapping[int, DataModel], ...] = (
     {},
     {kind: DataModel(model % 3 + 1) for kind, model in KINDS.items()},
@@ -119,6 +124,32 @@ class Mutants:
             return head + data[at + few :]
         if choice == 13:
             return head + self.bytes(few) + data[at:]
-        if choice == 14:
-            return head
+        if choice == 14:  # cut, with nothing behind or with empty vectors
+            return head + bytes(self.bits(3))
         return head + data[at : at + 32] + data[at:]  # something twice
+
+    def of_value(self, value: Body) -> Body:
+        """The value with one field, of it or of a value inside, at the edge of what the field can be, or beyond."""
+        names = value.__struct_fields__
+        if not names:
+            return value
+        name = names[self.bits(16) % len(names)]
+        edited = msgspec.structs.replace(value, **{name: self.edited_member(getattr(value, name))})
+        # Not another structure under the same bytes (its body is none of the code), and no Node-ID of another length
+        # beside those of the overlay: both are mistakes that only the fast codec's caller can make.
+        made_a_node = isinstance(edited, Destination) and edited.type == 1 and name == "type"
+        return value if name == "code" or made_a_node else edited
+
+    def edited_member(self, value: object) -> object:
+        if isinstance(value, Body):
+            return self.of_value(value)
+        if isinstance(value, bool):
+            return not value
+        if isinstance(value, int):
+            return INTEGERS[self.bits(16) % len(INTEGERS)]
+        if isinstance(value, bytes):
+            return self.bytes(SIZES[self.bits(16) % len(SIZES)])
+        if isinstance(value, tuple) and value:
+            at = self.bits(16) % len(value)
+            return (*value[:at], self.edited_member(value[at]), *value[at + 1 :]) if self.bits(3) else ()
+        return value

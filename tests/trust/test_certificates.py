@@ -86,15 +86,27 @@ def test_several_node_ids(files: Files) -> None:
         (f"{uri(NODE)},{MAIL},{XMPP}juliet@capulet.lit", "differ"),
         (f"{uri(NODE, 'other.example')},{MAIL}", "for overlay other.example, not for this one"),
         (f"{uri(NODE)},{uri(OTHER, 'other.example')},{MAIL}", "for overlay other.example"),
-        (f"URI:reload://{NODE.hex()}@overlay.example/,{MAIL}", "not one node"),  # a bare Node-ID (notes 3.8)
-        (f"URI:reload://0211 10{NODE.hex()}@overlay.example/,{MAIL}".replace(" ", ""), "not one node"),  # a resource
-        (f"URI:reload://0110{NODE.hex()}0110{OTHER.hex()}@overlay.example/,{MAIL}", "not one node"),  # two entries
+        (
+            f"URI:reload://{NODE.hex()}@overlay.example/,{MAIL}",
+            "not the RELOAD URI of one node",
+        ),  # a bare Node-ID (notes 3.8)
+        (
+            f"URI:reload://0211 10{NODE.hex()}@overlay.example/,{MAIL}".replace(" ", ""),
+            "not the RELOAD URI of one node",
+        ),  # a resource
+        (
+            f"URI:reload://0110{NODE.hex()}0110{OTHER.hex()}@overlay.example/,{MAIL}",
+            "not the RELOAD URI of one node",
+        ),  # two entries
         (
             f"URI:reload://0114{NODE.hex()}00000000@overlay.example/,{MAIL}",
-            "not one node",
+            "not the RELOAD URI of one node",
         ),  # 20 bytes in an overlay of 16
-        (f"URI:reload://0110{NODE.hex()}@overlay.example/00,{MAIL}", "not the RELOAD URI of a node"),  # with specifier
-        (f"URI:https://overlay.example/,{MAIL}", "not the RELOAD URI of a node"),
+        (
+            f"URI:reload://0110{NODE.hex()}@overlay.example/00,{MAIL}",
+            "not the RELOAD URI of one node",
+        ),  # with specifier
+        (f"URI:https://overlay.example/,{MAIL}", "not the RELOAD URI of one node"),
         (f"{uri(bytes(16))},{MAIL}", "reserved"),
         (f"{uri(bytes([255]) * 16)},{MAIL}", "reserved"),
         (f"{uri(NODE)},{uri(NODE)},{MAIL}", "twice"),

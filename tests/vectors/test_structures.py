@@ -1,99 +1,95 @@
-"""Hand-made vectors: bytes and their meaning, written from the text of the RFC.
+"""Every structure: its bytes and their meaning, and bytes that are none. What is in the files stands in README.md."""
 
-In `hex` a token `aa*16` is a byte sixteen times, and # marks a length field: one more or one less is an error.
-`alone` marks a vector whose length fields bound bytes nobody interprets, so that another length may be right as well.
-"""
-
-import json
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.reference import codec as reference
-from xor_fast import messages
+from tests.vectors.notation import meaning, overlay_of, params, struct_named, unhex
+from xor_fast import messages as m
 from xor_fast.cext import codec
 from xor_fast.errors import WireError
-from xor_fast.messages import DataModel
-
-HERE = Path(__file__).parent
-TOKEN = re.compile(r"(#?)([0-9a-f]+)(?:\*(\d+))?")
 
 
-def read(text: str) -> tuple[bytes, list[tuple[int, int]]]:
-    """The bytes, and where the length fields are: (offset, width)."""
-    data, lengths = b"", []
-    for mark, digits, times in TOKEN.findall(text):
-        if mark:
-            lengths.append((len(data), len(digits) // 2))
-        data += bytes.fromhex(digits) * int(times or 1)
-    return data, lengths
-
-
-def meaning(value: Any) -> Any:
-    """JSON -> structs: an object names its struct, a string is bytes, a list is a tuple."""
-    if isinstance(value, dict):
-        fields = {name: meaning(member) for name, member in value.items() if name != "struct"}
-        return getattr(messages, value["struct"])(**fields)
-    if isinstance(value, str):
-        return read(value)[0]
-    if isinstance(value, list):
-        return tuple(map(meaning, value))
-    return value
-
-
-requirement = pytest.mark.req  # the ids stand in the vectors
-
-
-def vectors(name: str) -> list[Any]:
-    found = json.loads((HERE / name).read_text())
-    return [pytest.param(v, id=v["from"], marks=requirement(*v["req"]) if v["req"] else ()) for v in found]
-
-
-def overlay(vector: dict[str, Any]) -> tuple[int, dict[int, DataModel]]:
-    kinds = {int(kind): DataModel(model) for kind, model in vector.get("kinds", {}).items()}
-    return vector.get("node_id_length", 16), kinds
-
-
-@pytest.mark.parametrize("vector", vectors("structures.json"))
+@pytest.mark.parametrize("vector", params("structures.json"))
 def test_bytes_and_meaning(vector: dict[str, Any]) -> None:
-    data, value = read(vector["hex"])[0], meaning(vector["is"])
-    assert codec.decode_struct(type(value), data, *overlay(vector)) == value
+    data, value = unhex(vector["hex"]), meaning(vector["is"])
+    assert codec.decode_struct(type(value), data, *overlay_of(vector)) == value
     assert codec.encode_struct(value).hex() == data.hex()
-    assert reference.decode_struct(type(value), data, *overlay(vector)) == value
+    assert reference.decode_struct(type(value), data, *overlay_of(vector)) == value
     assert reference.encode_struct(value) == data
 
 
-@pytest.mark.parametrize("vector", vectors("structures.json"))
+@pytest.mark.parametrize("vector", params("structures.json"))
 def test_cut_or_longer_is_refused(vector: dict[str, Any]) -> None:
-    data, cls = read(vector["hex"])[0], getattr(messages, vector["is"]["struct"])
+    data, cls = unhex(vector["hex"]), struct_named(vector["structure"])
     step = max(1, len(data) // 200)
     for cut in [data[:size] for size in range(0, len(data), step)] + [data + b"\0"]:
         with pytest.raises(WireError):
-            codec.decode_struct(cls, cut, *overlay(vector))
+            codec.decode_struct(cls, cut, *overlay_of(vector))
 
 
 @pytest.mark.req("codec.no-trailing")
-@pytest.mark.parametrize("vector", [v for v in vectors("structures.json") if not v.values[0].get("alone")])
+@pytest.mark.parametrize("vector", [v for v in params("structures.json") if not v.values[0].get("alone")])
 def test_a_length_field_off_by_one_is_refused(vector: dict[str, Any]) -> None:
-    data, lengths = read(vector["hex"])
-    cls = getattr(messages, vector["is"]["struct"])
-    for at, width in lengths:
+    data, cls = unhex(vector["hex"]), struct_named(vector["structure"])
+    for at, width in vector["lengths"]:
         for step in (-1, 1):
             wrong = (int.from_bytes(data[at : at + width], "big") + step) % 256**width
+            damaged = data[:at] + wrong.to_bytes(width, "big") + data[at + width :]
             with pytest.raises(WireError):
-                codec.decode_struct(
-                    cls, data[:at] + wrong.to_bytes(width, "big") + data[at + width :], *overlay(vector)
-                )
+                codec.decode_struct(cls, damaged, *overlay_of(vector))
 
 
-@pytest.mark.parametrize("vector", vectors("refused.json"))
+@pytest.mark.parametrize("vector", params("refused.json"))
 def test_refused(vector: dict[str, Any]) -> None:
-    data, cls = read(vector["hex"])[0], getattr(messages, vector["struct"])
+    data, cls = unhex(vector["hex"]), struct_named(vector["structure"])
     with pytest.raises(WireError) as error:
-        codec.decode_struct(cls, data, *overlay(vector))
+        codec.decode_struct(cls, data, *overlay_of(vector))
     assert error.value.rule == vector["rule"]
-    assert error.value.offset <= len(data)
     with pytest.raises(reference.Invalid):
-        reference.decode_struct(cls, data, *overlay(vector))
+        reference.decode_struct(cls, data, *overlay_of(vector))
+
+
+@pytest.mark.parametrize("vector", params("refused.json"))
+def test_the_offset_of_a_refusal_lies_in_the_data(vector: dict[str, Any]) -> None:
+    data, cls = unhex(vector["hex"]), struct_named(vector["structure"])
+    with pytest.raises(WireError) as error:
+        codec.decode_struct(cls, data, *overlay_of(vector))
+    assert error.value.offset <= len(data)
+
+
+@pytest.mark.parametrize("vector", params("messages.json"))
+def test_a_message_and_its_meaning(vector: dict[str, Any]) -> None:
+    data, value = unhex(vector["hex"]), meaning(vector["is"])
+    found = codec.decode_message(data, *overlay_of(vector))
+    assert found == value
+    assert (found.code, type(found)) == (vector["message_code"], m.Message)
+    assert codec.encode_message(value).hex() == data.hex()
+    assert reference.decode_struct(m.Message, data, *overlay_of(vector)) == value
+
+
+@pytest.mark.parametrize("vector", params("messages.json"))
+def test_the_body_of_a_message_alone(vector: dict[str, Any]) -> None:
+    code, data, value = vector["message_code"], unhex(vector["body"]), meaning(vector["is"]).body
+    assert codec.decode_body(code, data, *overlay_of(vector)) == value
+    assert codec.encode_body(code, value).hex() == data.hex()
+
+
+@pytest.mark.req("codec.message-parts", "codec.message-contents")
+@pytest.mark.parametrize("vector", params("messages.json"))
+def test_the_parts_of_a_message_stand_back_to_back(vector: dict[str, Any]) -> None:
+    """Put together here by the text of 6.3 and 6.3.3."""
+    value, body = meaning(vector["is"]), unhex(vector["body"])
+    contents = vector["message_code"].to_bytes(2, "big") + len(body).to_bytes(4, "big") + body + bytes(4)
+    header, security = codec.encode_struct(value.header), codec.encode_struct(value.security)
+    size = len(header) + len(contents) + len(security)
+    assert unhex(vector["hex"]) == header[:16] + size.to_bytes(4, "big") + header[20:] + contents + security
+
+
+@pytest.mark.parametrize("vector", params("messages.json"))
+def test_a_message_cut_or_longer_is_refused(vector: dict[str, Any]) -> None:
+    data = unhex(vector["hex"])
+    for damaged in [data[:size] for size in range(0, len(data), 7)] + [data[:-1], data + b"\0"]:
+        with pytest.raises(WireError):
+            codec.decode_message(damaged, *overlay_of(vector))

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from xor_fast.errors import ConfigError
-from xor_fast.trust.certificates import XMPP_ADDR, PublicKey, reload_uri, utf8_string
+from xor_fast.trust.certificates import XMPP_ADDR, PublicKey, utf8_string
+from xor_fast.uri import node_uri
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -145,7 +146,7 @@ class Authority:
             raise ConfigError(
                 f"certificate: would outlive the CA, whose own ends {ca_end:%Y-%m-%d}; choose a shorter life"
             )
-        uris = [x509.UniformResourceIdentifier(reload_uri(n, self.overlay_name)) for n in node_ids]
+        uris = [x509.UniformResourceIdentifier(str(node_uri(n, self.overlay_name))) for n in node_ids]
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]  # every node is both ends of links
         builder = (
             _builder(self._loaded.subject, x509.Name([]), key, serial, not_before_ms, not_after_ms)

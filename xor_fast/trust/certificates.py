@@ -4,7 +4,6 @@ A certificate is good when its Node-IDs and user name are well formed, it chains
 every certificate of that chain is within its dates, and none of its Node-IDs is a bad-node. Host names play no part.
 """
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -18,8 +17,9 @@ from cryptography.x509.oid import ObjectIdentifier
 
 from xor_fast import limits
 from xor_fast.config import Overlay
-from xor_fast.errors import ConfigError, TrustError
+from xor_fast.errors import ConfigError, TrustError, WireError
 from xor_fast.messages import DestinationType
+from xor_fast.uri import ReloadUri, parse_reload_uri
 
 XMPP_ADDR = ObjectIdentifier("1.3.6.1.5.5.7.8.5")  # id-on-xmppAddr (RFC 6120 13.7.1.4)
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -54,11 +54,6 @@ class Certificate(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"certificate of node {self.node_ids[0].hex()}"
-
-
-def reload_uri(node_id: bytes, overlay_name: str) -> str:
-    """The RELOAD URI of a node: a Destination List of one entry, type node, in hexadecimal (RFC 6940 14.15)."""
-    return f"reload://{bytes([DestinationType.NODE, len(node_id)]).hex()}{node_id.hex()}@{overlay_name}/"
 
 
 def parse_certificate(der: bytes, overlay_name: str, node_id_length: int = 16) -> Certificate:
@@ -102,16 +97,11 @@ def _describe(loaded: x509.Certificate, der: bytes, overlay_name: str, node_id_l
 def _node_ids(names: x509.SubjectAlternativeName, overlay_name: str, node_id_length: int) -> tuple[bytes, ...]:
     """Node-IDs of the RELOAD URIs. Each is a whole Destination, type and length included (notes 3.8)."""
     node_ids: list[bytes] = []
-    for uri in names.get_values_for_type(x509.UniformResourceIdentifier):
-        match = re.fullmatch(r"reload://([0-9A-Fa-f]+)@([^/@]+)/", uri, re.ASCII | re.IGNORECASE)
-        if match is None:
-            raise TrustError(f"certificate: {_short(uri)} is not the RELOAD URI of a node (RFC 6940 14.15)")
-        destination, overlay = match.groups()
-        if overlay.lower() != overlay_name.lower():
-            raise TrustError(f"certificate: for overlay {_short(overlay)}, not for this one, {overlay_name}")
-        if not re.fullmatch(rf"01{node_id_length:02x}[0-9a-f]{{{2 * node_id_length}}}", destination.lower()):
-            raise TrustError(f"certificate: {_short(uri)} is not one node of {node_id_length} bytes (RFC 6940 11.3)")
-        node_ids.append(bytes.fromhex(destination)[2:])
+    for text in names.get_values_for_type(x509.UniformResourceIdentifier):
+        uri = _uri_of_a_node(text, node_id_length)
+        if uri.overlay_name.lower() != overlay_name.lower():
+            raise TrustError(f"certificate: for overlay {_short(uri.overlay_name)}, not for this one, {overlay_name}")
+        node_ids.append(uri.destination_list[0].value)
     if not node_ids:
         raise TrustError("certificate: has no RELOAD URI, so no Node-ID")
     if len(set(node_ids)) != len(node_ids):
@@ -121,6 +111,19 @@ def _node_ids(names: x509.SubjectAlternativeName, overlay_name: str, node_id_len
             # All zeros is the invalid id, all ones the wildcard (6.3.1.1): neither may be anybody's.
             raise TrustError(f"certificate: Node-ID {node_id.hex()} is reserved")
     return tuple(node_ids)
+
+
+def _uri_of_a_node(text: str, node_id_length: int) -> ReloadUri:
+    """A Destination List of a single node and nothing of its data (11.3)."""
+    try:
+        uri = parse_reload_uri(text, node_id_length)
+    except WireError as e:
+        reason = str(e)
+    else:
+        if uri.specifier is None and [d.type for d in uri.destination_list] == [DestinationType.NODE]:
+            return uri
+        reason = "other destinations, or data"
+    raise TrustError(f"certificate: {_short(text)} is not the RELOAD URI of one node (RFC 6940 11.3): {reason}")
 
 
 def _user_name(names: x509.SubjectAlternativeName, who: str) -> bytes:

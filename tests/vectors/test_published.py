@@ -1,0 +1,52 @@
+"""The files are what the slow reference makes of their sources now, and any JSON reader can use them."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.vectors import make
+from tests.vectors.notation import EXACT, HERE, unhex
+
+
+@pytest.mark.parametrize("name", make.published())
+def test_the_published_file_is_made_of_the_sources(name: str) -> None:
+    made = make.published()[name]
+    assert (HERE / name).read_text() == made, "run: python -m tests.vectors.make"
+
+
+def test_no_other_file_is_published() -> None:
+    assert {path.name for path in HERE.glob("*.json")} == set(make.published())
+
+
+def atoms(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        for key, member in value.items():
+            yield from atoms(member, key)
+    elif isinstance(value, list):
+        for member in value:
+            yield from atoms(member, name)
+    else:
+        yield name, value
+
+
+@pytest.mark.parametrize("name", ["structures.json", "refused.json", "messages.json", "signatures.json", "frames.json"])
+def test_bytes_are_plain_hexadecimal_and_numbers_fit_a_double(name: str) -> None:
+    words = {"from", "structure", "struct", "req", "rule", "kinds", "signer"} | {str(kind) for kind in range(10)}
+    for vector in json.loads((HERE / name).read_text()):
+        for key, value in atoms(vector):
+            if isinstance(value, str) and key not in words and not key.isdigit():
+                assert re.fullmatch(r"([0-9a-f]{2})*|0x[0-9a-f]{16}", value), (vector["from"], key)
+            if isinstance(value, int):
+                assert value <= EXACT
+
+
+def test_lengths_are_where_they_are_said_to_be() -> None:
+    """A length field stands for as many bytes, or more, as there are after it; its place is inside."""
+    for vector in json.loads((HERE / "structures.json").read_text()):
+        data = unhex(vector["hex"])
+        for at, width in vector["lengths"]:
+            assert at + width <= len(data)
+            # `length` of the forwarding header counts from its start, and lists stand behind all three lengths.
+            assert int.from_bytes(data[at : at + width], "big") <= len(data)
