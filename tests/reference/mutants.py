@@ -10,7 +10,7 @@ from random import Random
 import msgspec
 
 from tests.reference.random_messages import KINDS, NODE_ID_LENGTHS
-from xor_fast.messages import Body, Code, DataModel, Destination
+from xor_fast.messages import Body, Code, DataModel, Destination, Message
 
 HEADER_FIELDS = {"overlay": (4, 4), "configuration_sequence": (8, 2), "version": (10, 1), "ttl": (11, 1),
                  "fragment": (12, 4), "transaction_id": (20, 8), "max_response_length": (28, 4)}  # fmt: skip
@@ -108,7 +108,7 @@ class Mutants:
         """A few bytes changed, taken out or put in."""
         if not data:
             return self.bytes(1 + self.bits(2))
-        choice, at, few = self.bits(4), self.bits(32) % len(data), 1 + self.bits(2)
+        choice, at, few = self.bits(4), self.bits(32) % len(data), 1 + self.bits(3)
         head, byte, tail = data[:at], data[at], data[at + 1 :]
         if choice < 4:  # a bit
             return b"%b%c%b" % (head, byte ^ 1 << self.bits(3), tail)
@@ -116,10 +116,11 @@ class Mutants:
             return b"%b%c%b" % (head, (byte + 1 - 2 * self.bits(1)) % 256, tail)
         if choice < 10:
             return b"%b%c%b" % (head, EDGES[self.bits(8) % len(EDGES)], tail)
-        if choice < 12:  # longer or shorter by some bytes, and the byte before, perhaps a length, says so
-            if self.bits(1) and byte >= few:
-                return b"%b%c%b" % (head, byte - few, tail[few:])
-            return b"%b%c%b%b" % (head, (byte + few) % 256, self.bytes(few), tail)
+        if choice < 12:  # longer or shorter, and the byte before, perhaps a length, says so
+            other = byte + few - 4 if self.bits(1) else EDGES[self.bits(8) % len(EDGES)]
+            if 0 <= other <= byte:
+                return b"%b%c%b" % (head, other, tail[byte - other :])
+            return b"%b%c%b%b" % (head, other % 256, self.bytes(abs(other - byte)), tail)
         if choice == 12:
             return head + data[at + few :]
         if choice == 13:
@@ -133,7 +134,7 @@ class Mutants:
         names = value.__struct_fields__
         if not names:
             return value
-        name = names[self.bits(16) % len(names)]
+        name = "body" if isinstance(value, Message) and self.bits(1) else names[self.bits(16) % len(names)]
         edited = msgspec.structs.replace(value, **{name: self.edited_member(getattr(value, name))})
         # Not another structure under the same bytes (its body is none of the code), and no Node-ID of another length
         # beside those of the overlay: both are mistakes that only the fast codec's caller can make.
