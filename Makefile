@@ -17,7 +17,7 @@ SOURCES := setup.py $(wildcard cext/*.pyx cext/*.pxi cext/*.pxd cext/*.h xor_fas
 export XOR_FAST_BUILD = $(patsubst -%,%,$(KIND))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test compare lint debug asan coverage bench load sim demo pcap-frames packages dist clean
+.PHONY: help build run test compare lint debug asan coverage bench load sim demo pcap-frames packages dist wheels clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -72,8 +72,12 @@ pcap-frames: build  ## extract the clear RELOAD frames of PCAP into FRAMES for t
 packages:  ## install the Debian packages that building, testing and benchmarks need
 	@PYTHON=$(PYTHON) tools/packages build test bench
 
-dist: build  ## source distribution and wheel in dist/
+dist: $(VENV)/with-run  ## source distribution and wheel in dist/
 	@$(PIP) build && $(BIN)/python -m build --quiet && ls -l dist
+
+wheels: $(VENV)/with-test  ## a tested wheel in dist/ for every Python 3.11, 3.12 and 3.13 on this machine
+	@tools/packages test
+	@$(BIN)/python -m tests.packaging.wheels
 
 clean:  ## remove what was built and the virtual environment; data/ stays
 	rm -rf $(VENV) build dist xor_fast.egg-info cext/*.so cext/*.c xor_fast/net/*.so xor_fast/net/*.c

@@ -17,7 +17,8 @@ from xor_fast.messages import (
     SignerIdentity,
     SignerIdentityType,
 )
-from xor_fast.trust.certificates import Certificate, PublicKey
+from xor_fast.trust.certificates import Certificate
+from xor_fast.trust.keys import PublicKey
 from xor_fast.trust.signatures import Signer
 
 _FOREVER_MS = 1 << 62

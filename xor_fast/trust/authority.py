@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -19,32 +19,30 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from xor_fast.errors import ConfigError
-from xor_fast.trust.certificates import XMPP_ADDR, PublicKey, utf8_string
+from xor_fast.trust.certificates import XMPP_ADDR, utf8_string
+from xor_fast.trust.keys import PrivateKey, PublicKey
 from xor_fast.uri import node_uri
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def new_key(secret: int) -> ec.EllipticCurvePrivateKey:
+def new_key(secret: int) -> PrivateKey:
     """A P-256 key from a random number of at least 256 bits; the same number gives the same key."""
     return ec.derive_private_key(1 + secret % (_P256_ORDER - 1), ec.SECP256R1())
 
 
-def key_to_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_to_pem(key: PrivateKey) -> bytes:
     """PKCS #8 without password: the caller writes it to a file of mode 0600."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def key_from_pem(data: bytes) -> ec.EllipticCurvePrivateKey:
+def key_from_pem(data: bytes) -> PrivateKey:
     """Raises ConfigError when `data` is not a P-256 key in PEM without password."""
     try:
-        key = load_pem_private_key(data, None)
+        return _p256(load_pem_private_key(data, None))
     except (ValueError, TypeError) as e:
         raise ConfigError(f"private key: not readable as PEM: {e}") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ConfigError("private key: is not ECDSA P-256")
-    return key
 
 
 def certificate_to_pem(der: bytes) -> bytes:
@@ -70,12 +68,11 @@ class Authority:
     Dates are milliseconds since 1970 (certificates hold whole seconds), serial numbers positive and below 2^159.
     """
 
-    def __init__(
-        self, overlay_name: str, certificate: bytes, key: ec.EllipticCurvePrivateKey, *, deterministic: bool = False
-    ) -> None:
+    def __init__(self, overlay_name: str, certificate: bytes, key: PrivateKey, *, deterministic: bool = False) -> None:
         self.overlay_name = overlay_name
         self.certificate = certificate
-        self.key = key
+        self.key: PrivateKey = key
+        self._key = _p256(key)
         self._loaded = x509.load_der_x509_certificate(certificate)
         self._deterministic = deterministic
         if self._loaded.public_key() != key.public_key():
@@ -85,7 +82,7 @@ class Authority:
     def create(
         cls,
         overlay_name: str,
-        key: ec.EllipticCurvePrivateKey,
+        key: PrivateKey,
         *,
         serial: int,
         not_before_ms: int,
@@ -94,7 +91,8 @@ class Authority:
     ) -> "Authority":
         """A new root, self-signed."""
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"CA of {overlay_name}"[:64])])
-        public = key.public_key()
+        private = _p256(key)
+        public = private.public_key()
         builder = (
             _builder(name, name, public, serial, not_before_ms, not_after_ms)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -102,7 +100,7 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
         )
-        root = builder.sign(key, hashes.SHA256(), ecdsa_deterministic=deterministic or None)
+        root = builder.sign(private, hashes.SHA256(), ecdsa_deterministic=deterministic or None)
         return cls(overlay_name, root.public_bytes(Encoding.DER), key, deterministic=deterministic)
 
     def issue_node(
@@ -141,6 +139,8 @@ class Authority:
         not_before_ms: int,
         not_after_ms: int,
     ) -> bytes:
+        if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+            raise ConfigError(f"certificate: {type(key).__name__} is no key for it; needed is ECDSA P-256 or RSA")
         ca_end = self._loaded.not_valid_after_utc
         if _time(not_after_ms) > ca_end:
             raise ConfigError(
@@ -156,14 +156,25 @@ class Authority:
             .add_extension(_key_usage(ca=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
-        issued = builder.sign(self.key, hashes.SHA256(), ecdsa_deterministic=self._deterministic or None)
+        issued = builder.sign(self._key, hashes.SHA256(), ecdsa_deterministic=self._deterministic or None)
         return issued.public_bytes(Encoding.DER)
 
 
+def _p256(key: object) -> ec.EllipticCurvePrivateKey:
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ConfigError("private key: is not ECDSA P-256")
+    return key
+
+
 def _builder(
-    issuer: x509.Name, subject: x509.Name, key: PublicKey, serial: int, not_before_ms: int, not_after_ms: int
+    issuer: x509.Name,
+    subject: x509.Name,
+    key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    serial: int,
+    not_before_ms: int,
+    not_after_ms: int,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()

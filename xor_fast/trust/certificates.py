@@ -19,10 +19,10 @@ from xor_fast import limits
 from xor_fast.config import Overlay
 from xor_fast.errors import ConfigError, TrustError, WireError
 from xor_fast.messages import DestinationType
+from xor_fast.trust.keys import PublicKey
 from xor_fast.uri import ReloadUri, parse_reload_uri
 
 XMPP_ADDR = ObjectIdentifier("1.3.6.1.5.5.7.8.5")  # id-on-xmppAddr (RFC 6120 13.7.1.4)
-PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 

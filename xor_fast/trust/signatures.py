@@ -27,11 +27,17 @@ from xor_fast.messages import (
     SignerIdentityType,
 )
 from xor_fast.trust.certificates import Certificate, ChainChecker, check_dates, parse_certificate
+from xor_fast.trust.keys import PrivateKey
 
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _SHA256 = hashes.SHA256()
 _ECDSA = ec.ECDSA(_SHA256)
 _PKCS1 = padding.PKCS1v15()
+
+
+def _signing_key(key: object) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise ConfigError(f"private key: {type(key).__name__} cannot be used; needed is ECDSA P-256 or RSA")
+    return key
 
 
 class Signer(NamedTuple):
@@ -77,7 +83,8 @@ class Identity:
         if node_id is not None and node_id not in certificate.node_ids:
             raise ConfigError(f"the {certificate} does not give Node-ID {node_id.hex()}")
         self.certificate = certificate
-        self.key = key
+        self.key: PrivateKey = key
+        self._key = _signing_key(key)
         self.node_id: bytes = certificate.node_ids[0] if node_id is None else node_id
         self.user_name: bytes = certificate.user_name
         self.certificates: tuple[GenericCertificate, ...] = tuple(
@@ -94,20 +101,18 @@ class Identity:
         """
         try:
             chain = [c.public_bytes(Encoding.DER) for c in x509.load_pem_x509_certificates(certificates)]
-            private = load_pem_private_key(key, None)
+            private = _signing_key(load_pem_private_key(key, None))
         except (ValueError, TypeError) as e:
             raise ConfigError(f"certificate or private key: not readable as PEM: {e}") from None
-        if not isinstance(private, PrivateKey):
-            raise ConfigError(f"private key: {type(private).__name__} cannot be used; needed is ECDSA P-256 or RSA")
         leaf = parse_certificate(chain[0], overlay.instance_name, overlay.node_id_length)
         return cls(leaf, private, node_id=node_id, intermediates=chain[1:])
 
     def sign(self, data: bytes) -> Signature:
         """The Signature over `data`, which ends with the encoded `self.signer`."""
-        if isinstance(self.key, ec.EllipticCurvePrivateKey):
-            value, algorithm = self.key.sign(data, self._ecdsa), SignatureAlgorithm.ECDSA
+        if isinstance(self._key, ec.EllipticCurvePrivateKey):
+            value, algorithm = self._key.sign(data, self._ecdsa), SignatureAlgorithm.ECDSA
         else:
-            value, algorithm = self.key.sign(data, _PKCS1, _SHA256), SignatureAlgorithm.RSA
+            value, algorithm = self._key.sign(data, _PKCS1, _SHA256), SignatureAlgorithm.RSA
         return Signature(HashAlgorithm.SHA256, algorithm, self.signer, value)
 
 
