@@ -41,12 +41,12 @@ cdef inline uint64_t u64(Reader* r, str structure) except? 0xFFFFFFFFFFFFFFFF:
     return n
 
 
-cdef inline bint boolean(Reader* r, str structure) except -1:
+cdef inline object boolean(Reader* r, str structure):
     """One byte, 1 or 0 and nothing else (6.3.1.1)."""
     cdef uint8_t n = u8(r, structure)
     if n > 1:
         broken(r, structure, "a Boolean is 0 or 1")
-    return n
+    return True if n else False
 
 
 cdef inline size_t length_of(Reader* r, int width, str structure) except? <size_t>-1:
@@ -85,18 +85,35 @@ cdef inline int ended(Reader* r, str structure) except -1:
     return 0
 
 
-cdef inline tuple all_of(Reader* inner, ReadFunction read, const Context* context):
-    """What fills `inner`. One item is by far the commonest list, and needs no list to grow."""
-    cdef list found
+cdef tuple all_of(Reader* inner, ReadFunction read, const Context* context):
+    """What fills `inner`. The tuple doubles as it fills: what is allocated stays in proportion to what was there to be
+    read, whatever its smallest item."""
+    cdef PyObject* found
+    cdef Py_ssize_t count = 0, capacity = 4
     if not inner.left:
         return ()
     first = read(inner, context)
-    if not inner.left:
+    if not inner.left:  # by far the commonest list
         return (first,)
-    found = [first]
-    while inner.left:
-        found.append(read(inner, context))
-    return tuple(found)
+    found = PyTuple_New(capacity)
+    try:
+        append(&found, &capacity, &count, first)
+        while inner.left:
+            append(&found, &capacity, &count, read(inner, context))
+        _PyTuple_Resize(&found, count)
+        return <tuple>found
+    finally:
+        Py_XDECREF(found)
+
+
+cdef inline int append(PyObject** found, Py_ssize_t* capacity, Py_ssize_t* count, object item) except -1:
+    if count[0] == capacity[0]:
+        capacity[0] *= 2
+        _PyTuple_Resize(found, capacity[0])
+    Py_INCREF(<PyObject*>item)
+    PyTuple_SET_ITEM(found[0], count[0], <PyObject*>item)
+    count[0] += 1
+    return 0
 
 
 cdef tuple items(Reader* r, int width, ReadFunction read, const Context* context, str structure):
@@ -108,27 +125,43 @@ cdef tuple items(Reader* r, int width, ReadFunction read, const Context* context
 
 # --- writing ----------------------------------------------------------------------------------------
 
-cdef class _Writer:
-    """Bytes that grow."""
-
-    def __dealloc__(self):
-        release(&self.buffer)
-
-
-cdef inline bytes taken(_Writer w):
-    return PyBytes_FromStringAndSize(<char*>w.buffer.data, <Py_ssize_t>w.buffer.size)
+cdef inline void start(Writer* w) noexcept:
+    w.data = w.first
+    w.size = w.node_id_length = 0
+    w.capacity = sizeof(w.first)
 
 
-cdef object refused(_Writer w, str structure, str rule):
-    raise WireError(w.buffer.size, structure, rule)
+cdef inline void finish(Writer* w) noexcept:
+    if w.data != w.first:
+        free(w.data)
 
 
-cdef inline uint8_t* room(_Writer w, size_t count) except NULL:
-    """The next `count` bytes, which now count as written."""
-    cdef uint8_t* p = extend(&w.buffer, count)
-    if p is NULL:
+cdef inline bytes written(Writer* w):
+    return PyBytes_FromStringAndSize(<char*>w.data, <Py_ssize_t>w.size)
+
+
+cdef object refused(Writer* w, str structure, str rule):
+    raise WireError(w.size, structure, rule)
+
+
+cdef int grow(Writer* w, size_t count) except -1:
+    """Room for `count` more bytes at least."""
+    cdef size_t capacity = max(2 * w.capacity, w.size + count)
+    cdef uint8_t* data = <uint8_t*>realloc(NULL if w.data == w.first else w.data, capacity)
+    if data == NULL:
         raise MemoryError
-    return p
+    if w.data == w.first:
+        memcpy(data, w.first, w.size)
+    w.data, w.capacity = data, capacity
+    return 0
+
+
+cdef inline uint8_t* room(Writer* w, size_t count) except NULL:
+    """The next `count` bytes, which now count as written."""
+    if count > w.capacity - w.size:
+        grow(w, count)
+    w.size += count
+    return w.data + w.size - count
 
 
 cdef inline void big_endian(uint8_t* p, uint64_t n, int width) noexcept:
@@ -145,56 +178,60 @@ cdef inline void big_endian(uint8_t* p, uint64_t n, int width) noexcept:
         store_u64(p, n)
 
 
-cdef inline int put(_Writer w, object value, int width, str structure) except -1:
-    """An unsigned integer of 1, 2, 4 or 8 bytes."""
+cdef inline uint64_t number(Writer* w, object value, int width, str structure) except? 0xFFFFFFFFFFFFFFFF:
+    """`value` as an unsigned integer of 1, 2, 4 or 8 bytes."""
     cdef uint64_t n = PyLong_AsUnsignedLongLong(value)
     if n == UINT64_MAX and PyErr_Occurred():
         if not PyErr_ExceptionMatches(OverflowError):
-            return -1
+            return UINT64_MAX
         PyErr_Clear()
         refused(w, structure, "an integer is negative or too large")
     if width < 8 and n >> (8 * width):
         refused(w, structure, "an integer is negative or too large")
+    return n
+
+
+cdef inline uint64_t put(Writer* w, object value, int width, str structure) except? 0xFFFFFFFFFFFFFFFF:
+    """Written, and returned for whoever has to decide by it."""
+    cdef uint64_t n = number(w, value, width, structure)
     big_endian(room(w, width), n, width)
-    return 0
+    return n
 
 
-cdef inline int put_boolean(_Writer w, object value) except -1:
+cdef inline int put_boolean(Writer* w, object value) except -1:
     room(w, 1)[0] = 1 if value else 0
     return 0
 
 
-cdef inline int put_fixed(_Writer w, object value, str structure) except -1:
+cdef inline int put_fixed(Writer* w, object value, str structure) except -1:
     if not isinstance(value, bytes):
         raise TypeError(f"{structure}: bytes expected, not {type(value).__name__}")
     cdef size_t count = <size_t>PyBytes_GET_SIZE(value)
-    if not count:  # nothing may be written into a buffer that has no memory yet
-        return 0
     memcpy(room(w, count), PyBytes_AS_STRING(value), count)
     return 0
 
 
-cdef inline size_t begin(_Writer w, int width) except? <size_t>-1:
+cdef inline size_t begin(Writer* w, int width) except? <size_t>-1:
     """Leave room for a length; `end` writes it."""
     room(w, width)
-    return w.buffer.size
+    return w.size
 
 
-cdef inline int end(_Writer w, size_t start, int width, str structure) except -1:
-    cdef size_t count = w.buffer.size - start
+cdef inline int end(Writer* w, size_t start, int width, str structure) except -1:
+    cdef size_t count = w.size - start
     if count >> (8 * width):
         refused(w, structure, f"longer than a length of {8 * width} bits can say")
-    big_endian(w.buffer.data + start - width, count, width)
+    big_endian(w.data + start - width, count, width)
     return 0
 
 
-cdef inline int put_opaque(_Writer w, object value, int width, str structure) except -1:
+cdef inline int put_opaque(Writer* w, object value, int width, str structure) except -1:
     cdef size_t start = begin(w, width)
     put_fixed(w, value, structure)
     return end(w, start, width, structure)
 
 
-cdef int put_items(_Writer w, object values, int width, WriteFunction write, str structure) except -1:
+cdef int put_items(Writer* w, object values, int width, WriteFunction write, str structure) except -1:
     cdef size_t start = begin(w, width)
     for value in values:
         write(w, value)

@@ -3,75 +3,97 @@
 # --- Stat (7.4.3) -----------------------------------------------------------------------------------
 
 cdef object read_stat_req(Reader* r, const Context* context):
-    resource = read_resource_id(r)
-    return StatReq(resource, items(r, 2, read_stored_data_specifier, context, "StatReq"))
+    at = &STAT_REQ
+    made = blank(at.cls)
+    fill(made, at.resource, read_resource_id(r))
+    fill(made, at.specifiers, items(r, 2, read_stored_data_specifier, context, "StatReq"))
+    return made
 
 
-cdef int write_stat_req(_Writer w, object value) except -1:
-    write_resource_id(w, value.resource)
-    return put_items(w, value.specifiers, 2, write_stored_data_specifier, "StatReq")
+cdef int write_stat_req(Writer* w, object value) except -1:
+    at = &STAT_REQ
+    expect(value, at.cls)
+    write_resource_id(w, field(value, at.resource))
+    return put_items(w, field(value, at.specifiers), 2, write_stored_data_specifier, "StatReq")
 
 
 cdef object read_meta_data(Reader* r, const Context* context):
-    exists = boolean(r, "MetaData")
-    cdef uint32_t value_length = u32(r, "MetaData")
-    cdef uint8_t hash_algorithm = u8(r, "MetaData")
-    return MetaData(True if exists else False, value_length, hash_algorithm, opaque(r, 1, "MetaData"))
+    at = &META_DATA
+    made = blank(at.cls)
+    fill(made, at.exists, boolean(r, "MetaData"))
+    fill(made, at.value_length, u32(r, "MetaData"))
+    fill(made, at.hash_algorithm, u8(r, "MetaData"))
+    fill(made, at.hash_value, opaque(r, 1, "MetaData"))
+    return made
 
 
-cdef int write_meta_data(_Writer w, object value) except -1:
-    put_boolean(w, value.exists)
-    put(w, value.value_length, 4, "MetaData")
-    put(w, value.hash_algorithm, 1, "MetaData")
-    return put_opaque(w, value.hash_value, 1, "MetaData")
+cdef int write_meta_data(Writer* w, object value) except -1:
+    at = &META_DATA
+    expect(value, at.cls)
+    put_boolean(w, field(value, at.exists))
+    put(w, field(value, at.value_length), 4, "MetaData")
+    put(w, field(value, at.hash_algorithm), 1, "MetaData")
+    return put_opaque(w, field(value, at.hash_value), 1, "MetaData")
 
 
 cdef object read_array_entry_meta(Reader* r, const Context* context):
-    cdef uint32_t index = u32(r, "ArrayEntryMeta")
-    return ArrayEntryMeta(index, read_meta_data(r, context))
+    at = &ARRAY_ENTRY_META
+    made = blank(at.cls)
+    fill(made, at.index, u32(r, "ArrayEntryMeta"))
+    fill(made, at.value, read_meta_data(r, context))
+    return made
 
 
-cdef int write_array_entry_meta(_Writer w, object value) except -1:
-    put(w, value.index, 4, "ArrayEntryMeta")
-    return write_meta_data(w, value.value)
+cdef int write_array_entry_meta(Writer* w, object value) except -1:
+    at = &ARRAY_ENTRY_META
+    expect(value, at.cls)
+    put(w, field(value, at.index), 4, "ArrayEntryMeta")
+    return write_meta_data(w, field(value, at.value))
 
 
 cdef object read_dictionary_entry_meta(Reader* r, const Context* context):
-    key = opaque(r, 2, "DictionaryEntryMeta")
-    return DictionaryEntryMeta(key, read_meta_data(r, context))
+    at = &DICTIONARY_ENTRY_META
+    made = blank(at.cls)
+    fill(made, at.key, opaque(r, 2, "DictionaryEntryMeta"))
+    fill(made, at.value, read_meta_data(r, context))
+    return made
 
 
-cdef int write_dictionary_entry_meta(_Writer w, object value) except -1:
-    put_opaque(w, value.key, 2, "DictionaryEntryMeta")
-    return write_meta_data(w, value.value)
+cdef int write_dictionary_entry_meta(Writer* w, object value) except -1:
+    at = &DICTIONARY_ENTRY_META
+    expect(value, at.cls)
+    put_opaque(w, field(value, at.key), 2, "DictionaryEntryMeta")
+    return write_meta_data(w, field(value, at.value))
 
 
-cdef object read_stored_meta_data_of(Reader* r, const Context* context, int model):
+cdef object read_stored_meta_data(Reader* r, const Context* context):
     # value_length is the size of the rest, as the length of StoredData is (7.4.3.2, notes 1.8).
     cdef Reader inner
-    cdef uint64_t storage_time
-    cdef uint32_t lifetime
+    at = &STORED_META_DATA
+    made = blank(at.cls)
     bounded(r, u32(r, "StoredMetaData"), &inner, "StoredMetaData")
-    storage_time = u64(&inner, "StoredMetaData")
-    lifetime = u32(&inner, "StoredMetaData")
-    if model == DICTIONARY:
-        metadata = read_dictionary_entry_meta(&inner, context)
-    elif model == SINGLE:
-        metadata = read_meta_data(&inner, context)
-    elif model == ARRAY:
-        metadata = read_array_entry_meta(&inner, context)
+    fill(made, at.storage_time, u64(&inner, "StoredMetaData"))
+    fill(made, at.lifetime, u32(&inner, "StoredMetaData"))
+    if context.model == DICTIONARY:
+        fill(made, at.metadata, read_dictionary_entry_meta(&inner, context))
+    elif context.model == SINGLE:
+        fill(made, at.metadata, read_meta_data(&inner, context))
+    elif context.model == ARRAY:
+        fill(made, at.metadata, read_array_entry_meta(&inner, context))
     else:
-        metadata = fixed(&inner, inner.left, "StoredMetaData")
+        fill(made, at.metadata, fixed(&inner, inner.left, "StoredMetaData"))
     ended(&inner, "StoredMetaData")
-    return StoredMetaData(storage_time, lifetime, metadata)
+    return made
 
 
-cdef int write_stored_meta_data(_Writer w, object value) except -1:
+cdef int write_stored_meta_data(Writer* w, object value) except -1:
     cdef size_t start = begin(w, 4)
-    metadata = value.metadata
+    at = &STORED_META_DATA
+    expect(value, at.cls)
+    metadata = field(value, at.metadata)
     cls = type(metadata)
-    put(w, value.storage_time, 8, "StoredMetaData")
-    put(w, value.lifetime, 4, "StoredMetaData")
+    put(w, field(value, at.storage_time), 8, "StoredMetaData")
+    put(w, field(value, at.lifetime), 4, "StoredMetaData")
     if cls is DictionaryEntryMeta:
         write_dictionary_entry_meta(w, metadata)
     elif cls is MetaData:
@@ -83,30 +105,35 @@ cdef int write_stored_meta_data(_Writer w, object value) except -1:
     return end(w, start, 4, "StoredMetaData")
 
 
-cdef object read_stored_meta_data(Reader* r, const Context* context):
-    return read_stored_meta_data_of(r, context, context.model)
-
-
 cdef object read_stat_kind_response(Reader* r, const Context* context):
-    cdef Context of_kind = context[0]
-    cdef uint32_t kind = u32(r, "StatKindResponse")
-    cdef uint64_t generation = u64(r, "StatKindResponse")
-    of_kind.model = model_of(context, kind)
-    return StatKindResponse(kind, generation, items(r, 4, read_stored_meta_data, &of_kind, "StatKindResponse"))
+    at = &STAT_KIND_RESPONSE
+    made = blank(at.cls)
+    kind = <object>u32(r, "StatKindResponse")
+    fill(made, at.kind, kind)
+    fill(made, at.generation, u64(r, "StatKindResponse"))
+    fill(made, at.values, values_of(r, context, kind, read_stored_meta_data, "StatKindResponse"))
+    return made
 
 
-cdef int write_stat_kind_response(_Writer w, object value) except -1:
-    put(w, value.kind, 4, "StatKindResponse")
-    put(w, value.generation, 8, "StatKindResponse")
-    return put_items(w, value.values, 4, write_stored_meta_data, "StatKindResponse")
+cdef int write_stat_kind_response(Writer* w, object value) except -1:
+    at = &STAT_KIND_RESPONSE
+    expect(value, at.cls)
+    put(w, field(value, at.kind), 4, "StatKindResponse")
+    put(w, field(value, at.generation), 8, "StatKindResponse")
+    return put_items(w, field(value, at.values), 4, write_stored_meta_data, "StatKindResponse")
 
 
 cdef object read_stat_ans(Reader* r, const Context* context):
-    return StatAns(items(r, 4, read_stat_kind_response, context, "StatAns"))
+    at = &STAT_ANS
+    made = blank(at.cls)
+    fill(made, at.kind_responses, items(r, 4, read_stat_kind_response, context, "StatAns"))
+    return made
 
 
-cdef int write_stat_ans(_Writer w, object value) except -1:
-    return put_items(w, value.kind_responses, 4, write_stat_kind_response, "StatAns")
+cdef int write_stat_ans(Writer* w, object value) except -1:
+    at = &STAT_ANS
+    expect(value, at.cls)
+    return put_items(w, field(value, at.kind_responses), 4, write_stat_kind_response, "StatAns")
 
 
 # --- Find (7.4.4) -----------------------------------------------------------------------------------
@@ -115,43 +142,64 @@ cdef object read_kind_id(Reader* r, const Context* context):
     return u32(r, "KindId")
 
 
-cdef int write_kind_id(_Writer w, object value) except -1:
-    return put(w, value, 4, "KindId")
+cdef int write_kind_id(Writer* w, object value) except -1:
+    put(w, value, 4, "KindId")
+    return 0
 
 
 cdef object read_find_req(Reader* r, const Context* context):
-    resource = read_resource_id(r)
-    return FindReq(resource, items(r, 1, read_kind_id, context, "FindReq"))
+    at = &FIND_REQ
+    made = blank(at.cls)
+    fill(made, at.resource, read_resource_id(r))
+    fill(made, at.kinds, items(r, 1, read_kind_id, context, "FindReq"))
+    return made
 
 
-cdef int write_find_req(_Writer w, object value) except -1:
-    write_resource_id(w, value.resource)
-    return put_items(w, value.kinds, 1, write_kind_id, "FindReq")
+cdef int write_find_req(Writer* w, object value) except -1:
+    at = &FIND_REQ
+    expect(value, at.cls)
+    write_resource_id(w, field(value, at.resource))
+    return put_items(w, field(value, at.kinds), 1, write_kind_id, "FindReq")
 
 
 cdef object read_find_kind_data(Reader* r, const Context* context):
-    cdef uint32_t kind = u32(r, "FindKindData")
-    return FindKindData(kind, read_resource_id(r))
+    at = &FIND_KIND_DATA
+    made = blank(at.cls)
+    fill(made, at.kind, u32(r, "FindKindData"))
+    fill(made, at.closest, read_resource_id(r))
+    return made
 
 
-cdef int write_find_kind_data(_Writer w, object value) except -1:
-    put(w, value.kind, 4, "FindKindData")
-    return write_resource_id(w, value.closest)
+cdef int write_find_kind_data(Writer* w, object value) except -1:
+    at = &FIND_KIND_DATA
+    expect(value, at.cls)
+    put(w, field(value, at.kind), 4, "FindKindData")
+    return write_resource_id(w, field(value, at.closest))
 
 
 cdef object read_find_ans(Reader* r, const Context* context):
-    return FindAns(items(r, 2, read_find_kind_data, context, "FindAns"))
+    at = &FIND_ANS
+    made = blank(at.cls)
+    fill(made, at.results, items(r, 2, read_find_kind_data, context, "FindAns"))
+    return made
 
 
-cdef int write_find_ans(_Writer w, object value) except -1:
-    return put_items(w, value.results, 2, write_find_kind_data, "FindAns")
+cdef int write_find_ans(Writer* w, object value) except -1:
+    at = &FIND_ANS
+    expect(value, at.cls)
+    return put_items(w, field(value, at.results), 2, write_find_kind_data, "FindAns")
 
 
 # --- Error_Unknown_Kind (7.4.1.2) -------------------------------------------------------------------
 
 cdef object read_unknown_kinds(Reader* r, const Context* context):
-    return UnknownKinds(items(r, 1, read_kind_id, context, "UnknownKinds"))
+    at = &UNKNOWN_KINDS
+    made = blank(at.cls)
+    fill(made, at.kinds, items(r, 1, read_kind_id, context, "UnknownKinds"))
+    return made
 
 
-cdef int write_unknown_kinds(_Writer w, object value) except -1:
-    return put_items(w, value.kinds, 1, write_kind_id, "UnknownKinds")
+cdef int write_unknown_kinds(Writer* w, object value) except -1:
+    at = &UNKNOWN_KINDS
+    expect(value, at.cls)
+    return put_items(w, field(value, at.kinds), 1, write_kind_id, "UnknownKinds")
