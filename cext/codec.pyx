@@ -135,6 +135,9 @@ cdef enum:
     LOCATION_ADDRESS = 1
     LOCATION_ROUTE = 2
     ERROR_CODE = 0xFFFF
+    VERSION_AT = 10             # in the forwarding header
+    FRAGMENT_AT = 12
+    LENGTH_AT = 16
     MAX_RESOURCE_ID = 254       # the type has room for 255, the prose says 254 (6.3.1.1)
     MIN_NODE_ID = 16            # node-id-length (11.1)
     MAX_NODE_ID = 20
@@ -212,10 +215,8 @@ cdef inline bint code_is_usable(uint32_t code) noexcept:
 
 
 cdef object read_body(Reader* r, uint32_t code, const Context* context):
-    """All of `r` as the body of a message with this code."""
+    """All of `r` as the body of a message with this code, which is usable."""
     cdef BodyForm* at = body_form(code)
-    if not code_is_usable(code):
-        broken(r, "MessageContents", "a reserved message code")
     if at == NULL:
         return fixed(r, r.left, "MessageContents")
     value = at.read(r, context)
@@ -251,8 +252,10 @@ cdef object read_message(Reader* r, const Context* context):
     header = read_forwarding_header(r, context)
     fill(made, at.header, header)
     if not is_whole(field(header, FORWARDING_HEADER.fragment)):
-        broken(r, "Message", "a fragment, not a whole message")
+        raise WireError(FRAGMENT_AT, "Message", "a fragment, not a whole message")
     code = u16(r, "MessageContents")
+    if not code_is_usable(code):
+        broken(r, "MessageContents", "a reserved message code", 2)
     bounded(r, u32(r, "MessageContents"), &inner, "MessageContents")
     fill(made, at.code, code)
     fill(made, at.body, read_body(&inner, code, context))
@@ -406,6 +409,8 @@ cpdef object decode_body(uint32_t code, bytes data, size_t node_id_length=16, ob
     cdef Context context
     open_reader(data, &r)
     set_context(&context, node_id_length, kinds)
+    if not code_is_usable(code):
+        broken(&r, "MessageContents", "a reserved message code")
     return read_body(&r, code, &context)
 
 
@@ -483,7 +488,7 @@ def signature_input(bytes data not None):
     open_reader(data, &r)
     read_sound_header(&r, &h)
     if not is_whole(h.fragment):
-        broken(&r, "Message", "a fragment, not a whole message")
+        raise WireError(FRAGMENT_AT, "Message", "a fragment, not a whole message")
     contents, contents_size = r.at, r.left
     skip(&r, 2, "MessageContents")
     skip(&r, u32(&r, "MessageContents"), "MessageContents")

@@ -2,8 +2,9 @@
 
 # --- reading ----------------------------------------------------------------------------------------
 
-cdef object broken(Reader* r, str structure, str rule):
-    raise WireError(r.offset, structure, rule)
+cdef object broken(Reader* r, str structure, str rule, size_t back=0):
+    """Refuse the field that is read next, or the one `back` bytes ago."""
+    raise WireError(r.offset - back, structure, rule)
 
 
 cdef inline uint8_t u8(Reader* r, str structure) except? 0xFF:
@@ -41,11 +42,19 @@ cdef inline uint64_t u64(Reader* r, str structure) except? 0xFFFFFFFFFFFFFFFF:
     return n
 
 
+cdef inline uint8_t type_of(Reader* r, str structure) except 0:
+    """A type of one byte; 0 is never one (6.3.1.1)."""
+    cdef uint8_t n = u8(r, structure)
+    if n == 0:
+        broken(r, structure, "type 0 is invalid", 1)
+    return n
+
+
 cdef inline object boolean(Reader* r, str structure):
     """One byte, 1 or 0 and nothing else (6.3.1.1)."""
     cdef uint8_t n = u8(r, structure)
     if n > 1:
-        broken(r, structure, "a Boolean is 0 or 1")
+        broken(r, structure, "a Boolean is 0 or 1", 1)
     return True if n else False
 
 

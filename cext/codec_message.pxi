@@ -19,7 +19,7 @@ cdef int write_node_id(Writer* w, object value) except -1:
 cdef object read_resource_id(Reader* r):
     cdef size_t count = u8(r, "ResourceId")
     if count > MAX_RESOURCE_ID:
-        broken(r, "ResourceId", "longer than 254 bytes")
+        broken(r, "ResourceId", "longer than 254 bytes", 1)
     return fixed(r, count, "ResourceId")
 
 
@@ -31,11 +31,9 @@ cdef int write_resource_id(Writer* w, object value) except -1:
 
 cdef object read_ip_address_port(Reader* r, const Context* context):
     cdef Reader inner
+    cdef uint8_t type = type_of(r, "IpAddressPort")
     at = &IP_ADDRESS_PORT
-    cdef uint8_t type = u8(r, "IpAddressPort")
     bounded(r, u8(r, "IpAddressPort"), &inner, "IpAddressPort")
-    if type == 0:
-        broken(r, "IpAddressPort", "type 0 is invalid")
     made = blank(at.cls)
     fill(made, at.type, type)
     if type <= IPV6:
@@ -80,21 +78,18 @@ cdef object read_destination(Reader* r, const Context* context):
         fill(made, at.value, fixed(r, 2, "Destination"))
         fill(made, at.compact, True)
         return made
-    type = u8(r, "Destination")
+    type = type_of(r, "Destination")
     bounded(r, u8(r, "Destination"), &inner, "Destination")
-    if type == 0:
-        broken(r, "Destination", "type 0 is invalid")
-    elif type == NODE:
-        value = read_node_id(&inner, context)
-    elif type == RESOURCE:
-        value = read_resource_id(&inner)
-    elif type == OPAQUE_ID:
-        value = opaque(&inner, 1, "Destination")
-    else:  # "allows an implementation which does not understand a given DestinationType to skip over it"
-        value = fixed(&inner, inner.left, "Destination")
-    ended(&inner, "Destination")
     fill(made, at.type, type)
-    fill(made, at.value, value)
+    if type == NODE:
+        fill(made, at.value, read_node_id(&inner, context))
+    elif type == RESOURCE:
+        fill(made, at.value, read_resource_id(&inner))
+    elif type == OPAQUE_ID:
+        fill(made, at.value, opaque(&inner, 1, "Destination"))
+    else:  # "allows an implementation which does not understand a given DestinationType to skip over it"
+        fill(made, at.value, fixed(&inner, inner.left, "Destination"))
+    ended(&inner, "Destination")
     fill(made, at.compact, False)
     return made
 
@@ -127,13 +122,9 @@ cdef int write_destination(Writer* w, object value) except -1:
 
 cdef object read_forwarding_option(Reader* r, const Context* context):
     at = &FORWARDING_OPTION
-    cdef uint8_t type = u8(r, "ForwardingOption")
-    cdef uint8_t flags = u8(r, "ForwardingOption")
-    if type == 0:
-        broken(r, "ForwardingOption", "type 0 is invalid")
     made = blank(at.cls)
-    fill(made, at.type, type)
-    fill(made, at.flags, flags)
+    fill(made, at.type, type_of(r, "ForwardingOption"))
+    fill(made, at.flags, u8(r, "ForwardingOption"))
     fill(made, at.option, opaque(r, 2, "ForwardingOption"))
     return made
 
@@ -154,17 +145,17 @@ cdef inline bint is_whole(uint32_t fragment) noexcept:
 
 cdef int read_sound_header(Reader* r, Header* h) except -1:
     """The header of the message or fragment that fills `r`; leaves `r` behind it."""
-    cdef size_t whole = r.left
+    cdef size_t start = r.offset, whole = r.left
     if not read_header(r, h):
         broken(r, "ForwardingHeader", "cut short")
     if h.token != RELO_TOKEN:
-        broken(r, "ForwardingHeader", "not a RELOAD message")
+        raise WireError(start, "ForwardingHeader", "not a RELOAD message")
     if h.version != VERSION:
-        broken(r, "ForwardingHeader", "the version is not 1.0")
+        raise WireError(start + VERSION_AT, "ForwardingHeader", "the version is not 1.0")
     if not h.fragment & FRAGMENT_BIT:
-        broken(r, "ForwardingHeader", "the high bit of fragment is not set")
+        raise WireError(start + FRAGMENT_AT, "ForwardingHeader", "the high bit of fragment is not set")
     if h.length != whole:
-        broken(r, "ForwardingHeader", "length is not the size of the message")
+        raise WireError(start + LENGTH_AT, "ForwardingHeader", "length is not the size of the message")
     return 0
 
 
@@ -239,14 +230,13 @@ cdef int set_length(Writer* w, size_t start) except -1:
 # --- message contents (6.3.3) -----------------------------------------------------------------------
 
 cdef object read_message_extension(Reader* r, const Context* context):
-    at = &MESSAGE_EXTENSION
     cdef uint16_t type = u16(r, "MessageExtension")
-    if type == 0:
-        broken(r, "MessageExtension", "type 0 is invalid")
-    critical = boolean(r, "MessageExtension")
+    at = &MESSAGE_EXTENSION
     made = blank(at.cls)
+    if type == 0:
+        broken(r, "MessageExtension", "type 0 is invalid", 2)
     fill(made, at.type, type)
-    fill(made, at.critical, critical)
+    fill(made, at.critical, boolean(r, "MessageExtension"))
     fill(made, at.extension_contents, opaque(r, 4, "MessageExtension"))
     return made
 
@@ -294,21 +284,20 @@ cdef int write_generic_certificate(Writer* w, object value) except -1:
 
 cdef object read_signer_identity(Reader* r, const Context* context):
     cdef Reader inner
-    at = &SIGNER_IDENTITY
     cdef uint8_t identity_type = u8(r, "SignerIdentity")
-    cdef uint8_t hash_alg = 0
-    hash_value = b""
-    bounded(r, u16(r, "SignerIdentity"), &inner, "SignerIdentity")
-    if identity_type == CERT_HASH or identity_type == CERT_HASH_NODE_ID:
-        hash_alg = u8(&inner, "SignerIdentity")
-        hash_value = opaque(&inner, 1, "SignerIdentity")
-    elif identity_type != IDENTITY_NONE:
-        broken(r, "SignerIdentity", "an unknown type")
-    ended(&inner, "SignerIdentity")
+    at = &SIGNER_IDENTITY
     made = blank(at.cls)
+    if identity_type < CERT_HASH or identity_type > IDENTITY_NONE:
+        broken(r, "SignerIdentity", "an unknown type", 1)
+    bounded(r, u16(r, "SignerIdentity"), &inner, "SignerIdentity")
     fill(made, at.identity_type, identity_type)
-    fill(made, at.hash_alg, hash_alg)
-    fill(made, at.certificate_hash, hash_value)
+    if identity_type == IDENTITY_NONE:
+        fill(made, at.hash_alg, 0)
+        fill(made, at.certificate_hash, b"")
+    else:
+        fill(made, at.hash_alg, u8(&inner, "SignerIdentity"))
+        fill(made, at.certificate_hash, opaque(&inner, 1, "SignerIdentity"))
+    ended(&inner, "SignerIdentity")
     return made
 
 

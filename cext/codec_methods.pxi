@@ -75,10 +75,7 @@ cdef int write_route_query_req(Writer* w, object value) except -1:
 
 
 cdef object read_probe_type(Reader* r, const Context* context):
-    cdef uint8_t type = u8(r, "ProbeReq")
-    if type == 0:
-        broken(r, "ProbeReq", "type 0 is invalid")
-    return type
+    return type_of(r, "ProbeReq")
 
 
 cdef int write_probe_type(Writer* w, object value) except -1:
@@ -102,12 +99,10 @@ cdef int write_probe_req(Writer* w, object value) except -1:
 
 cdef object read_probe_information(Reader* r, const Context* context):
     cdef Reader inner
-    cdef uint8_t type = u8(r, "ProbeInformation")
+    cdef uint8_t type = type_of(r, "ProbeInformation")
     at = &PROBE_INFORMATION
     made = blank(at.cls)
     bounded(r, u8(r, "ProbeInformation"), &inner, "ProbeInformation")
-    if type == 0:
-        broken(r, "ProbeInformation", "type 0 is invalid")
     fill(made, at.type, type)
     if type <= UPTIME:
         fill(made, at.value, u32(&inner, "ProbeInformation"))
@@ -164,14 +159,11 @@ cdef int write_ice_extension(Writer* w, object value) except -1:
 
 
 cdef object read_ice_candidate(Reader* r, const Context* context):
-    cdef uint8_t overlay_link, type
+    cdef uint8_t type
     at = &ICE_CANDIDATE
     made = blank(at.cls)
     fill(made, at.addr_port, read_ip_address_port(r, context))
-    overlay_link = u8(r, "IceCandidate")
-    if overlay_link == 0:
-        broken(r, "IceCandidate", "overlay link type 0 is invalid")
-    fill(made, at.overlay_link, overlay_link)
+    fill(made, at.overlay_link, type_of(r, "IceCandidate"))
     fill(made, at.foundation, opaque(r, 1, "IceCandidate"))
     fill(made, at.priority, u32(r, "IceCandidate"))
     type = u8(r, "IceCandidate")
@@ -181,7 +173,7 @@ cdef object read_ice_candidate(Reader* r, const Context* context):
     elif type == HOST:
         fill(made, at.rel_addr_port, None)
     else:  # 3 is reserved, and nobody says whether rel_addr_port follows it (6.5.1.1)
-        broken(r, "IceCandidate", "an unknown candidate type")
+        broken(r, "IceCandidate", "an unknown candidate type", 1)
     fill(made, at.extensions, items(r, 2, read_ice_extension, context, "IceCandidate"))
     return made
 
@@ -192,7 +184,7 @@ cdef int write_ice_candidate(Writer* w, object value) except -1:
     expect(value, at.cls)
     write_ip_address_port(w, field(value, at.addr_port))
     if put(w, field(value, at.overlay_link), 1, "IceCandidate") == 0:
-        refused(w, "IceCandidate", "overlay link type 0 is invalid")
+        refused(w, "IceCandidate", "type 0 is invalid")
     put_opaque(w, field(value, at.foundation), 1, "IceCandidate")
     put(w, field(value, at.priority), 4, "IceCandidate")
     type = put(w, field(value, at.type), 1, "IceCandidate")
@@ -235,7 +227,7 @@ cdef object read_app_attach(Reader* r, const Context* context):
     fill(made, at.password, opaque(r, 1, "AppAttachReq"))
     application = u16(r, "AppAttachReq")
     if application == 0:
-        broken(r, "AppAttachReq", "application 0 is invalid")
+        broken(r, "AppAttachReq", "application 0 is invalid", 2)
     fill(made, at.application, application)
     fill(made, at.role, opaque(r, 1, "AppAttachReq"))
     fill(made, at.candidates, items(r, 2, read_ice_candidate, context, "AppAttachReq"))
@@ -292,14 +284,12 @@ cdef int write_kind_description(Writer* w, object value) except -1:
 
 cdef object read_config_update_req(Reader* r, const Context* context):
     cdef Reader inner
-    cdef uint8_t type = u8(r, "ConfigUpdateReq")
+    cdef uint8_t type = type_of(r, "ConfigUpdateReq")
     at = &CONFIG_UPDATE_REQ
     made = blank(at.cls)
     bounded(r, u32(r, "ConfigUpdateReq"), &inner, "ConfigUpdateReq")
     config_data, kinds = b"", ()
-    if type == 0:
-        broken(r, "ConfigUpdateReq", "type 0 is invalid")
-    elif type == CONFIG:
+    if type == CONFIG:
         config_data = opaque(&inner, 3, "ConfigUpdateReq")
     elif type == KIND:
         kinds = items(&inner, 3, read_kind_description, context, "ConfigUpdateReq")
@@ -349,7 +339,7 @@ cdef object read_chord_update(Reader* r, const Context* context):
     fill(made, at.type, type)
     predecessors = successors = fingers = ()
     if type < PEER_READY or type > FULL:
-        broken(r, "ChordUpdate", "an unknown type")
+        broken(r, "ChordUpdate", "an unknown type", 1)
     if type >= NEIGHBORS:
         predecessors = items(r, 2, read_node_id, context, "ChordUpdate")
         successors = items(r, 2, read_node_id, context, "ChordUpdate")
@@ -398,7 +388,7 @@ cdef object read_chord_leave_data(Reader* r, const Context* context):
     cdef uint8_t type = u8(r, "ChordLeaveData")
     at = &CHORD_LEAVE_DATA
     if type != FROM_SUCC and type != FROM_PRED:
-        broken(r, "ChordLeaveData", "an unknown type")
+        broken(r, "ChordLeaveData", "an unknown type", 1)
     made = blank(at.cls)
     fill(made, at.type, type)
     fill(made, at.peers, items(r, 2, read_node_id, context, "ChordLeaveData"))

@@ -21,14 +21,12 @@ cdef int write_turn_server(Writer* w, object value) except -1:
 
 cdef object read_xmpp_location(Reader* r, const Context* context):
     cdef Reader inner
-    cdef uint8_t type = u8(r, "XmppLocation")
+    cdef uint8_t type = type_of(r, "XmppLocation")
     at = &XMPP_LOCATION
     made = blank(at.cls)
     bounded(r, u16(r, "XmppLocation"), &inner, "XmppLocation")
     address, priority, destination_list = b"", 0, ()
-    if type == 0:
-        broken(r, "XmppLocation", "type 0 is not a location")
-    elif type == LOCATION_ADDRESS:
+    if type == LOCATION_ADDRESS:
         address = opaque(&inner, 2, "XmppLocation")
     elif type == LOCATION_ROUTE:
         priority = <object>u8(&inner, "XmppLocation")
@@ -51,7 +49,7 @@ cdef int write_xmpp_location(Writer* w, object value) except -1:
     type = put(w, field(value, at.type), 1, "XmppLocation")
     address = field(value, at.address)
     if type == 0:
-        refused(w, "XmppLocation", "type 0 is not a location")
+        refused(w, "XmppLocation", "type 0 is invalid")
     if type == LOCATION_ROUTE and address:
         refused(w, "XmppLocation", "a route has no address")
     if type != LOCATION_ROUTE and (field(value, at.priority) or field(value, at.destination_list)):

@@ -291,7 +291,7 @@ def test_overlay_link_types() -> None:
         encoded = codec.encode_struct(candidate)
         assert encoded[8] == type_
         assert codec.decode_struct(m.IceCandidate, encoded) == candidate
-    with pytest.raises(WireError, match="overlay link type 0"):
+    with pytest.raises(WireError, match="type 0 is invalid"):
         codec.encode_struct(m.IceCandidate(address, 0, b"", 0))
 
 
