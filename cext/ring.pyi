@@ -5,7 +5,9 @@ the three nearest entries on each side are the Neighbor Table. Only `core/topolo
 """
 
 from collections.abc import Iterator
+from typing import final
 
+@final
 class Ring:
     node_id: bytes
     joined: bool

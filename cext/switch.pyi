@@ -7,7 +7,7 @@ Counters: received, acked, delivered, forwarded, originated, bytes_in, bytes_out
 """
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from .ring import Ring
 
@@ -37,6 +37,7 @@ class Received(NamedTuple):
     verdict: Verdict
     message: bytes
 
+@final
 class Switch:
     ring: Ring
     node_id: bytes

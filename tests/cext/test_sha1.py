@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import xor_fast
+
 SEED = 3174
-CEXT = Path(__file__).parents[2] / "cext"
+CEXT = xor_fast.get_include()
 SOURCE = """
 #include "sha1.h"
 void portable(const uint8_t *data, size_t size, uint8_t *digest) { sha1_by(sha1_block_portable, data, size, digest); }
