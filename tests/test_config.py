@@ -363,7 +363,14 @@ def test_a_kind_is_complete(missing: str) -> None:
 @pytest.mark.req("cfg.required-kinds")
 def test_a_kind_beyond_this_node_stops_it() -> None:
     assert "access-control" in refused(document(kind_block(access_control="USER-CHAIN-ACL")))
-    assert "data-model" in refused(document(kind_block(data_model="TREE")))
+
+
+@pytest.mark.req("codec.data-models")
+def test_names_of_data_models() -> None:
+    for name, model in (("SINGLE", DataModel.SINGLE), ("ARRAY", DataModel.ARRAY), ("DICTIONARY", DataModel.DICTIONARY)):
+        assert parse_overlay(document(kind_block(data_model=name))).kinds[0].model is model
+    for unknown in ("TREE", "EXP-DATA", "single", ""):  # exp-data is for experiments only (14.7)
+        assert "data-model" in refused(document(kind_block(data_model=unknown)))
 
 
 @pytest.mark.req("cfg.max-node-multiple")

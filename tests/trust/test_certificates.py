@@ -21,6 +21,7 @@ OTHER = bytes(range(16, 32))
 MAIL = "email:romeo@montague.lit"
 XMPP = "otherName:1.3.6.1.5.5.7.8.5;UTF8:"
 DAY_MS = 86_400_000
+RESERVED = pytest.mark.req("codec.node-id-reserved")
 
 
 def now_ms() -> int:
@@ -102,13 +103,14 @@ def test_several_node_ids(files: Files) -> None:
             f"URI:reload://0114{NODE.hex()}00000000@overlay.example/,{MAIL}",
             "not the RELOAD URI of one node",
         ),  # 20 bytes in an overlay of 16
-        (
-            f"URI:reload://0110{NODE.hex()}@overlay.example/00,{MAIL}",
-            "not the RELOAD URI of one node",
-        ),  # with specifier
+        *(
+            (f"URI:reload://0110{NODE.hex()}@overlay.example/{data},{MAIL}", "not the RELOAD URI of one node")
+            for data in ("00", "0000000700000000000000000000")  # no specifier, and one of a single value
+        ),
         (f"URI:https://overlay.example/,{MAIL}", "not the RELOAD URI of one node"),
-        (f"{uri(bytes(16))},{MAIL}", "reserved"),
-        (f"{uri(bytes([255]) * 16)},{MAIL}", "reserved"),
+        pytest.param(f"{uri(bytes(16))},{MAIL}", "reserved", marks=RESERVED),
+        pytest.param(f"{uri(bytes([255]) * 16)},{MAIL}", "reserved", marks=RESERVED),
+        pytest.param(f"{uri(NODE)},{uri(bytes(16))},{MAIL}", "reserved", marks=RESERVED),
         (f"{uri(NODE)},{uri(NODE)},{MAIL}", "twice"),
     ],
 )

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.vectors import make
-from tests.vectors.notation import EXACT, HERE, unhex
+from tests.vectors.notation import EXACT, HERE, kinds_of, meaning, plain, struct_named, unhex
+from xor_fast.cext import codec
 
 
 @pytest.mark.parametrize("name", make.published())
@@ -50,3 +51,25 @@ def test_lengths_are_where_they_are_said_to_be() -> None:
             assert at + width <= len(data)
             # `length` of the forwarding header counts from its start, and lists stand behind all three lengths.
             assert int.from_bytes(data[at : at + width], "big") <= len(data)
+
+
+def test_the_loop_of_the_readme_runs_as_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    (loop,) = re.findall(r"```python\n(.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
+    seen = set()
+
+    def decode(structure: str, data: bytes, node_id_length: int, kinds: dict[str, str]) -> Any:
+        seen.add(structure)
+        models = kinds_of({"kinds": kinds})
+        return plain(codec.decode_struct(struct_named(structure), data, node_id_length, models))
+
+    def encode(structure: str, value: Any) -> bytes:
+        return codec.encode_struct(meaning(value))
+
+    monkeypatch.chdir(HERE)
+    exec(loop, {"json": json, "decode": decode, "encode": encode})
+    assert len(seen) > 40
+
+
+def test_every_file_is_described() -> None:
+    described = re.findall(r"^\| `(\w+\.json)`", (HERE / "README.md").read_text(), re.MULTILINE)
+    assert set(described) == set(make.published())

@@ -1,6 +1,7 @@
 """Signatures, hashes and Node-IDs: what this package computes, against the vectors. The judge of the vectors
 themselves is the openssl program, in test_openssl.py."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from xor_fast.errors import TrustError
 from xor_fast.messages import GenericCertificate, HashAlgorithm
 from xor_fast.trust import digests
 from xor_fast.trust.certificates import parse_certificate
-from xor_fast.trust.signatures import Verifier, signer_identity
+from xor_fast.trust.signatures import Identity, Verifier, signer_identity
 
 WALL_MS = 1763834400000  # within the certificates' dates
 IDENTITIES = {vector["name"]: vector for vector in load("identities.json")}
@@ -141,3 +142,12 @@ def test_a_certificate_of_another_type_does_not_spoil_the_rest_of_the_bucket() -
         *overlay_of(vector),
     )
     assert again.security.certificates == (*others, ours)
+
+
+@pytest.mark.req("codec.certificate-type", "codec.generic-certificate")
+def test_the_certificates_a_node_sends_are_x509_in_der() -> None:
+    vector = IDENTITIES["rsa"]
+    lines = base64.encodebytes(unhex(vector["certificate"]))
+    pem = b"-----BEGIN CERTIFICATE-----\n" + lines + b"-----END CERTIFICATE-----\n"
+    identity = Identity.from_pem(pem, vector["private_key"].encode(), OVERLAY)
+    assert [(c.type, c.certificate.hex()) for c in identity.certificates] == [(0, vector["certificate"])]

@@ -1,5 +1,6 @@
 """Every structure: its bytes and their meaning, and bytes that are none. What is in the files stands in README.md."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -93,3 +94,26 @@ def test_a_message_cut_or_longer_is_refused(vector: dict[str, Any]) -> None:
     for damaged in [data[:size] for size in range(0, len(data), 7)] + [data[:-1], data + b"\0"]:
         with pytest.raises(WireError):
             codec.decode_message(damaged, *overlay_of(vector))
+
+
+LONGEST: list[tuple[str, Callable[[int], m.Body], int]] = [  # a list of n items, and the n that its length can just say
+    ("codec.unknown-kinds", lambda n: m.UnknownKinds((9,) * n), 63),
+    ("codec.find-req", lambda n: m.FindReq(b"", (9,) * n), 63),
+    ("codec.find-ans", lambda n: m.FindAns((m.FindKindData(9, b""),) * n), 13107),
+    ("codec.probe-req", lambda n: m.ProbeReq((9,) * n), 255),
+    ("codec.probe-ans", lambda n: m.ProbeAns((m.ProbeInformation(1, 0),) * n), 10922),
+    ("codec.store-ans", lambda n: m.StoreAns((m.StoreKindResponse(9, 9),) * n), 4681),
+    ("codec.store-kind-response", lambda n: m.StoreKindResponse(9, 9, (b"\xa1" * 16,) * n), 4095),
+    ("codec.chord-leave", lambda n: m.ChordLeaveData(1, (b"\xa1" * 16,) * n), 4095),
+    ("codec.config-update-req", lambda n: m.ConfigUpdateReq(2, b"", (b"x" * 65533,) * n), 256),
+]
+
+
+@pytest.mark.parametrize(
+    ("value", "most"), [pytest.param(*case, marks=pytest.mark.req(req), id=req) for req, *case in LONGEST]
+)
+def test_a_list_is_as_long_as_its_length_can_say(value: Callable[[int], m.Body], most: int) -> None:
+    longest = value(most)
+    assert codec.decode_struct(type(longest), codec.encode_struct(longest)) == longest
+    with pytest.raises(WireError):
+        codec.encode_struct(value(most + 1))

@@ -64,6 +64,12 @@ class _Answered(NamedTuple):
     application: int
 
 
+def check_application(application: int) -> None:
+    """Raises StateError for an Application-ID that no application can have (14.5)."""
+    if not 0 < application < 0xFFFF:
+        raise StateError(f"Application-ID {application}: 0 is invalid and 65535 reserved; take one from 1 to 65534")
+
+
 class AppAttach:
     def __init__(self, node: "Node") -> None:
         self._node = node
@@ -79,6 +85,7 @@ class AppAttach:
     ) -> None:
         if not destination_list or destination_list[-1].type != DestinationType.NODE:
             raise StateError("an AppAttach goes to a node: its destination list must end with a Node-ID")
+        check_application(application)
         if len(self._offers) >= limits.MAX_APP_PORTS:
             self._node.count("refused_own_app_attaches")
             done(now, RequestFailed(ErrorCode.IN_PROGRESS, "too many AppAttaches of our own are under way"))
@@ -124,6 +131,10 @@ class AppAttach:
         offer.done(now, outcome)
 
     # --- as answerer ---------------------------------------------------------------------------------
+
+    def register(self, application: int, accept: Callable[[float, AppConnection], bool]) -> None:
+        check_application(application)
+        self.applications[application] = accept
 
     def _on_app_attach(self, now: float, request: Request) -> None:
         body = request.message.body

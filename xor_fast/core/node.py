@@ -267,15 +267,16 @@ class Node:
         check: Callable[[Certificate], str | None],
         done: Callable[[float, AppConnection | RequestFailed], None],
     ) -> None:
-        """A direct connection for an application (6.5.2). check: None, or why this certificate will not do.
+        """A direct connection for an application (6.5.2), 1 to 65534. check: None, or why this certificate will not do.
 
         Outcome: AppConnection."""
         self.app_attaches.start(now, destination_list, application, check, done)
         self._settle(now)
 
     def register_application(self, application: int, accept: Callable[[float, AppConnection], bool]) -> None:
-        """Answer AppAttaches for an Application-ID; accept says whether an authenticated connection is taken."""
-        self.app_attaches.applications[application] = accept
+        """Answer AppAttaches for an Application-ID, 1 to 65534; accept says whether an authenticated connection is
+        taken."""
+        self.app_attaches.register(application, accept)
 
     def export_store(self, now: float) -> bytes:
         """Everything stored here, for `import_store` of the next run."""

@@ -32,6 +32,7 @@ from xor_fast.messages import (
     StoreKindData,
     StoreKindResponse,
     StoreReq,
+    UnknownKinds,
 )
 from xor_fast.trust.signatures import Signer
 
@@ -182,9 +183,9 @@ class Storage:
 
     def _check_known(self, kinds: list[int]) -> None:
         unknown = [kind for kind in kinds if kind not in self._node.kinds]
-        if unknown:  # 7.4.1.2: error_info is KindId unknown_kinds<0..2^8-1>
-            listed = b"".join(kind.to_bytes(4, "big") for kind in unknown[:63])
-            raise Refuse(ErrorCode.UNKNOWN_KIND, info=bytes([len(listed)]) + listed)
+        if unknown:
+            listed = UnknownKinds(tuple(unknown[:63]))  # a length of one byte (7.4.1.2)
+            raise Refuse(ErrorCode.UNKNOWN_KIND, info=codec.encode_struct(listed))
 
     def _check_place(self, request: Request, resource: bytes, is_original: bool) -> None:
         if is_original:

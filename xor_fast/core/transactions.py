@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NO_LINK = -1
 
+_STRUCTURED = (ErrorCode.GENERATION_COUNTER_TOO_LOW, ErrorCode.UNKNOWN_KIND)
 # Errors that a node on the way makes: it is not the target, so they cannot end a request, but if no answer comes
 # they tell why (notes 2.7).
 _TRANSIT_ERRORS = frozenset(
@@ -40,6 +41,14 @@ _TRANSIT_ERRORS = frozenset(
         ErrorCode.MESSAGE_TOO_LARGE,
     }
 )
+
+
+def _said(error: ErrorResponse) -> str:
+    """error_info as one line: text in UTF-8, unless the error has a structure there (6.3.3.1)."""
+    if error.error_code in _STRUCTURED:
+        return ""
+    text = error.error_info.decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Answer(NamedTuple):
@@ -142,8 +151,7 @@ class Transactions:
             self._node.count("retransmitted")
             self._transmit(now, transaction_id, pending)
         elif pending.hint is not None:
-            text = pending.hint.error_info.decode("utf-8", "replace")
-            self._fail(now, transaction_id, pending.hint.error_code, text or "said a node on the way")
+            self._fail(now, transaction_id, pending.hint.error_code, _said(pending.hint) or "said a node on the way")
         else:
             self._fail(now, transaction_id, ErrorCode.REQUEST_TIMEOUT, f"no answer to {pending.transmissions} sendings")
 
@@ -167,8 +175,7 @@ class Transactions:
         if message.code == Code.ERROR:
             error = message.body
             assert isinstance(error, ErrorResponse)
-            text = error.error_info.decode("utf-8", "replace") if error.error_info.isascii() else ""
-            self._fail(now, transaction_id, error.error_code, text, error.error_info)
+            self._fail(now, transaction_id, error.error_code, _said(error), error.error_info)
         elif message.code != pending.code + 1:
             self._node.count("drop_wrong_answer_code")
         else:

@@ -1,0 +1,195 @@
+"""Every error a node sends and believes, and the code points it must not use, seen from a link (RFC 6940 14)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.core.outside import OURS, OVERLAY, THEIRS, Outside, node, resource
+from tests.core.test_storage import KIND, PLACE, Storing, storing
+from tests.core.test_transactions import Asking
+from xor_fast.cext import codec
+from xor_fast.errors import ErrorCode, RequestFailed, StateError
+from xor_fast.messages import (
+    AppAttachReqAns,
+    AttachReqAns,
+    ChordUpdateType,
+    Code,
+    ErrorResponse,
+    FetchReq,
+    ForwardingOption,
+    JoinReq,
+    LeaveReq,
+    Message,
+    MessageExtension,
+    PingReq,
+    StoreAns,
+    StoredDataSpecifier,
+    StoreKindData,
+    StoreReq,
+    UnknownKinds,
+    UpdateReq,
+)
+
+__all__ = ["storing"]  # a fixture
+NOT_OURS = b"\x44" * 16
+Provoke = Callable[[Storing], list[Message]]
+
+
+def store(
+    storing: Storing, size: int = 1, generation: int = 0, time: int | None = None, replica: int = 0
+) -> list[Message]:
+    data = storing.value(b"v" * size, time=time)
+    body = StoreReq(PLACE, replica, (StoreKindData(KIND, generation, (data,)),))
+    return storing.ask(Code.STORE_REQ, body, resource(PLACE))
+
+
+def store_older(storing: Storing) -> list[Message]:
+    storing.store(storing.value(b"v", time=1_800_000_000_002))
+    return store(storing, time=1_800_000_000_001)
+
+
+def store_twice_the_kind(storing: Storing) -> list[Message]:
+    kind_data = StoreKindData(KIND, 0, (storing.value(b"v"),))
+    return storing.ask(Code.STORE_REQ, StoreReq(PLACE, 0, (kind_data, kind_data)), resource(PLACE))
+
+
+def ping(**fields: object) -> Provoke:
+    return lambda storing: storing.ask(Code.PING_REQ, PingReq(), **fields)  # type: ignore[arg-type]
+
+
+def ask(code: int, body: object) -> Provoke:
+    return lambda storing: storing.ask(code, body)  # type: ignore[arg-type]
+
+
+PROVOKED: list[tuple[str, ErrorCode, Provoke]] = [
+    ("forbidden", ErrorCode.FORBIDDEN, lambda storing: store(storing, generation=1, replica=1)),
+    ("forbidden", ErrorCode.FORBIDDEN, ask(Code.JOIN_REQ, JoinReq(NOT_OURS))),
+    ("forbidden", ErrorCode.FORBIDDEN, ask(Code.LEAVE_REQ, LeaveReq(NOT_OURS))),
+    ("not-found", ErrorCode.NOT_FOUND, ask(Code.APP_ATTACH_REQ, AppAttachReqAns(b"", b"", 9, b"passive", ()))),
+    ("generation-too-low", ErrorCode.GENERATION_COUNTER_TOO_LOW, lambda storing: store(storing, generation=5)),
+    ("incompatible", ErrorCode.INCOMPATIBLE_WITH_OVERLAY, ping(overlay=OVERLAY.overlay_hash ^ 1)),
+    ("forwarding-option", ErrorCode.UNSUPPORTED_FORWARDING_OPTION, ping(options=(ForwardingOption(77, 2, b""),))),
+    ("data-too-large", ErrorCode.DATA_TOO_LARGE, lambda storing: store(storing, size=101)),
+    ("data-too-old", ErrorCode.DATA_TOO_OLD, store_older),
+    ("ttl-exceeded", ErrorCode.TTL_EXCEEDED, ping(ttl=101)),
+    ("message-too-large", ErrorCode.MESSAGE_TOO_LARGE, ask(Code.PING_REQ, PingReq(bytes(20000)))),
+    (
+        "unknown-kind",
+        ErrorCode.UNKNOWN_KIND,
+        ask(Code.FETCH_REQ, FetchReq(PLACE, (StoredDataSpecifier(9, 0, b""), StoredDataSpecifier(10, 0, b"")))),
+    ),
+    ("unknown-extension", ErrorCode.UNKNOWN_EXTENSION, ping(extensions=(MessageExtension(1, True, b""),))),
+    ("response-too-large", ErrorCode.RESPONSE_TOO_LARGE, ping(max_response_length=60)),
+    ("config-too-old", ErrorCode.CONFIG_TOO_OLD, ping(configuration_sequence=OVERLAY.sequence - 1)),
+    ("config-too-new", ErrorCode.CONFIG_TOO_NEW, ping(configuration_sequence=OVERLAY.sequence + 1)),
+    ("invalid-message", ErrorCode.INVALID_MESSAGE, ask(0x101, b"")),
+    ("invalid-message", ErrorCode.INVALID_MESSAGE, ask(Code.EXP_A_REQ, b"")),
+    ("invalid-message", ErrorCode.INVALID_MESSAGE, ask(Code.ATTACH_REQ, AttachReqAns(b"", b"", b"active", (), False))),
+    ("invalid-message", ErrorCode.INVALID_MESSAGE, store_twice_the_kind),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "provoke"),
+    [
+        pytest.param(code, provoke, id=f"{number} {name}", marks=pytest.mark.req(f"codec.err.{name}"))
+        for number, (name, code, provoke) in enumerate(PROVOKED)
+    ],
+)
+@pytest.mark.req("codec.msg.error", "codec.error-info-text", "codec.err.invalid-description")
+def test_every_error_and_its_info(storing: Storing, code: ErrorCode, provoke: Provoke) -> None:
+    """Text in UTF-8 (6.3.3.1), but for two errors whose info is a structure; an invalid message gets a description."""
+    (answer,) = [m for m in provoke(storing) if m.header.transaction_id == storing._transaction_id]
+    assert answer.code == 0xFFFF
+    assert isinstance(answer.body, ErrorResponse)
+    assert answer.body.error_code == code
+    info = answer.body.error_info
+    if code == ErrorCode.GENERATION_COUNTER_TOO_LOW:
+        assert [response.kind for response in codec.decode_struct(StoreAns, info).kind_responses] == [KIND]
+    elif code == ErrorCode.UNKNOWN_KIND:
+        assert codec.decode_struct(UnknownKinds, info) == UnknownKinds((9, 10))
+    else:
+        assert "\0" not in info.decode("utf-8")
+    if code == ErrorCode.INVALID_MESSAGE:
+        assert len(info) > 10
+
+
+@pytest.mark.req("codec.unknown-kinds")
+def test_no_more_unknown_kinds_are_named_than_fit(storing: Storing) -> None:
+    asked = tuple(StoredDataSpecifier(kind, 0, b"") for kind in range(100, 200))
+    (answer,) = storing.ask(Code.FETCH_REQ, FetchReq(PLACE, asked))
+    assert isinstance(answer.body, ErrorResponse)
+    assert codec.decode_struct(UnknownKinds, answer.body.error_info).kinds == tuple(range(100, 163))
+
+
+@pytest.mark.req("codec.err.request-timeout", "codec.err.unassigned", "codec.err.incompatible", "codec.err.in-progress")
+@pytest.mark.parametrize("code", [*ErrorCode, 0, 1, 0x77, 0x8000, 0xFFFE])
+def test_every_error_that_answers_a_request_is_reported_with_its_number(code: int) -> None:
+    asking = Asking()
+    info = "why \u2014 so\n".encode()
+    asking.answer(Code.ERROR, ErrorResponse(code, info))
+    (failed,) = asking.outcomes
+    assert isinstance(failed, RequestFailed)
+    text = "" if code in (0x5, 0xC) else "why \u2014 so?"  # two have a structure, and a log has one line for each
+    assert (failed.code, failed.text, failed.info) == (code, text, info)
+    name = ErrorCode(code).name.title() if code in set(ErrorCode) else f"0x{code:x}"
+    assert str(failed).removesuffix(f": {text}") == f"Error_{name}"
+
+
+@pytest.mark.req("codec.select-unknown")
+@pytest.mark.parametrize("kind", [0, 4, 9, 255])
+def test_an_update_of_an_unknown_type_is_dropped_whole(kind: int) -> None:
+    """The signature is good, the structure does not invite new types (6.3.1.1): no answer, and nothing changes."""
+    outside = Outside()
+    peers = list(outside.node.ring)
+    body = (60).to_bytes(4, "big") + bytes([kind])
+    assert outside.ask(Code.UPDATE_REQ, body) == []
+    assert list(outside.node.ring) == peers
+    assert outside.node.counters["drop_malformed"] == 1
+    assert outside.node.counters.get("requests_handled", 0) == 0
+    answers = outside.ask(Code.UPDATE_REQ, UpdateReq(60, ChordUpdateType.PEER_READY))
+    assert Code.UPDATE_ANS in [answer.code for answer in answers]
+    assert THEIRS in outside.node.ring
+
+
+@pytest.mark.req("codec.extension-codes")
+def test_an_extension_for_experiments_is_ignored_unless_it_is_critical(storing: Storing) -> None:
+    (answer,) = storing.ask(Code.PING_REQ, PingReq(), extensions=(MessageExtension(1, False, b"exp"),))
+    assert (answer.code, answer.extensions) == (Code.PING_ANS, ())
+
+
+@pytest.mark.req("codec.forwarding-option-codes")
+def test_an_option_nobody_knows_is_no_hindrance_unless_it_is_critical(storing: Storing) -> None:
+    for option in (ForwardingOption(1, 0, b""), ForwardingOption(255, 0, b"reserved")):
+        (answer,) = storing.ask(Code.PING_REQ, PingReq(), options=(option,))
+        assert (answer.code, answer.header.options) == (Code.PING_ANS, ())
+
+
+@pytest.mark.req("codec.fragment-reserved", "codec.fragment-high-bit", "codec.fragment-last-bit")
+def test_what_a_node_sends_is_whole_and_its_reserved_bits_are_zero() -> None:
+    """Even where those of the request are not."""
+    asking = Asking()
+    sent = [asking.request, *asking.wait(20)]
+    sent += asking.ask(Code.PING_REQ, PingReq(), fragment=0xFF000000)
+    sent += asking.ask(Code.PING_REQ, PingReq(), ttl=101, fragment=0xFF000000)
+    assert {message.code for message in sent} >= {Code.PING_REQ, Code.PING_ANS, Code.ERROR}
+    assert {message.header.fragment for message in sent} == {0xC0000000}
+
+
+@pytest.mark.req("codec.application-ids")
+@pytest.mark.parametrize("application", [0, 65535, -1, 65536])
+def test_an_application_that_cannot_be(application: int) -> None:
+    outside = Outside()
+    with pytest.raises(StateError, match="from 1 to 65534"):
+        outside.node.app_attach(outside.now, (node(THEIRS),), application, lambda c: None, lambda now, outcome: None)
+    with pytest.raises(StateError, match="from 1 to 65534"):
+        outside.node.register_application(application, lambda now, connection: True)
+    assert outside.take() == []
+
+
+@pytest.mark.req("codec.application-ids")
+@pytest.mark.parametrize("application", [1, 5060, 5061, 61441, 65534])
+def test_an_application_that_can_be(application: int) -> None:
+    outside = Outside()
+    outside.node.app_attach(outside.now, (node(OURS),), application, lambda c: None, lambda now, outcome: None)
+    outside.node.register_application(application, lambda now, connection: True)
