@@ -2,7 +2,8 @@
 stands in pyproject.toml.
 
 XOR_FAST_BUILD chooses the kind of build: "" (optimised), "debug" (assertions, no optimisation),
-"asan" (address and undefined-behaviour sanitizers), "coverage" (line tracing of the .pyx files).
+"asan" (address and undefined-behaviour sanitizers), "fuzz" (these and libFuzzer's counters, with clang and only the
+modules of cext/, for tests/fuzz/build), "coverage" (line tracing of the .pyx files).
 `xor_fast/cext` is a link to `cext/`, so that a module's .pyx, .pxd and .pyi stand side by side and
 Cython finds the .pxd by the module's full name.
 """
@@ -36,6 +37,13 @@ KINDS: dict[str, tuple[list[str], list[str]]] = {
         ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"],
         ["-fsanitize=address,undefined"],
     ),
+    "fuzz": (
+        [
+            *["-O1", "-g", "-w", "-fno-omit-frame-pointer"],
+            *["-fsanitize=address,undefined,fuzzer-no-link", "-fno-sanitize-recover=undefined"],
+        ],
+        [],  # the program that loads them brings the sanitizers
+    ),
     "coverage": (["-O0", "-g"], []),
 }
 OPENSSL_PROBE = """
@@ -51,6 +59,8 @@ if kind not in KINDS:
     raise SystemExit(f"setup.py: XOR_FAST_BUILD={kind!r} is not one of {', '.join(map(repr, KINDS))}")
 compile_args, link_args = KINDS[kind]
 coverage = kind == "coverage"
+if kind == "fuzz":
+    MODULES = {name: libraries for name, libraries in MODULES.items() if name.startswith("xor_fast.cext.")}
 jobs = int(os.environ.get("XOR_FAST_JOBS", "2"))
 
 
@@ -92,7 +102,7 @@ class BuildExt(build_ext):
             self.extensions,
             compiler_directives={
                 "language_level": "3",
-                "boundscheck": kind != "",
+                "boundscheck": kind not in ("", "fuzz"),
                 "wraparound": False,
                 "cdivision": True,
                 "initializedcheck": False,
