@@ -12,12 +12,14 @@ SEED ?= 7
 COUNT ?= 10000000
 PCAP ?= build/demo.pcapng
 FRAMES ?= build/frames.pcap
+TIME ?= 60
+RUNS ?= 0
 ARGS ?=
 SOURCES := setup.py $(wildcard cext/*.pyx cext/*.pxi cext/*.pxd cext/*.h xor_fast/net/*.pyx) $(patsubst %,xor_fast/net/%.py,transport links turn)
 export XOR_FAST_BUILD = $(patsubst -%,%,$(KIND))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test compare lint debug asan coverage bench load sim demo pcap-frames packages dist wheels clean
+.PHONY: help build run test compare lint debug asan fuzz coverage bench load sim demo pcap-frames packages dist wheels clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +47,9 @@ asan:  ## build with the address and undefined-behaviour sanitizers, then test t
 	@$(MAKE) --no-print-directory build $(VENV)/with-test KIND=-asan
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0 $(BIN)/python -m pytest tests/cext tests/vectors $(ARGS)
+
+fuzz: build $(VENV)/with-test build/fuzz/fuzzer  ## fuzz every parser under sanitizers: TIME seconds in all, or RUNS=1000000 of each (ARGS='struct_*')
+	@$(BIN)/python -m tests.fuzz --time $(TIME) --runs $(RUNS) $(ARGS)
 
 coverage: $(VENV)/with-coverage  ## line coverage of Python and Cython, as build/coverage/index.html
 	@$(MAKE) --no-print-directory build $(VENV)/with-test KIND=-coverage
@@ -107,6 +112,11 @@ $(VENV)/built$(KIND): $(SOURCES) $(VENV)/with-run $(VENV)/installed
 	@rm -f $(VENV)/built*
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
+
+build/fuzz/fuzzer: $(SOURCES) $(wildcard tests/fuzz/*.py) tests/fuzz/driver.c tests/fuzz/build | $(VENV)/with-run
+	@tools/packages fuzz
+	@echo "compiling the fuzzer with clang"
+	@tests/fuzz/build $(BIN)/python build/fuzz
 
 # The package itself, by reference to this folder: names, versions and the command xor-fast.
 $(VENV)/installed: pyproject.toml | $(VENV)/with-run

@@ -2,9 +2,9 @@
 
     python -m tests.fuzz [--time SECONDS] [--runs N] [--jobs N] [--report FILE] [TARGET ...]
 
-A target is a name of parsers.TARGETS or a pattern such as "struct_*". What an input teaches is kept: corpus/TARGET.txt,
-one input in hexadecimal a line, its first byte the settings. What breaks a promise goes to build/fuzz/crashes/, with the
-command that repeats it.
+A target is a name of parsers.TARGETS or a pattern such as "struct_*". Inputs that teach something are kept:
+corpus/TARGET.txt, one a line in hexadecimal, its first byte the settings. What breaks a promise goes to
+build/fuzz/crashes/, with the command that repeats it.
 """
 
 import argparse
@@ -28,7 +28,8 @@ ROOT = HERE.parent.parent
 BUILD = ROOT / "build" / "fuzz"
 CORPUS = HERE / "corpus"
 MAX_LENGTH = 1500  # bytes of an input; longer ones come from seeds.long_lists
-MAX_KEPT = 4000  # bytes of a target's corpus in the repository
+MAX_KEPT = 2500  # bytes of a target's corpus in the repository
+REASON = re.compile(r"^.*(?:AssertionError|WireError|Error:|runtime error:|ERROR: \w+:).*$", re.MULTILINE)
 PROGRESS = re.compile(r"#\d+\s+DONE\s+cov: (\d+) ft: (\d+) corp: (\d+)/(\w+)")
 
 
@@ -78,7 +79,7 @@ class Target:
         prefix = f"-artifact_prefix={self.crashes}/{self.name}-"
         done = start(
             self.name, self.stats, limit, prefix, f"-seed={seed}", f"-max_len={MAX_LENGTH}", "-timeout=20",
-            "-rss_limit_mb=2048", "-print_final_stats=1", "-use_value_profile=0", "-len_control=50", str(self.folder),
+            "-rss_limit_mb=2048", "-print_final_stats=1", "-len_control=50", str(self.folder),
         )  # fmt: skip
         found = PROGRESS.search(done.stderr)
         figures: dict[str, Any] = {"target": self.name, "seconds": round(time.monotonic() - began, 1), "seed": seed}
@@ -88,11 +89,13 @@ class Target:
         return figures | json.loads(self.stats.read_text())
 
     def failure(self, log: str) -> str:
+        """What was broken, and the command that shows it again."""
         path = self.crashes / f"{self.name}.log"
         path.write_text(log)
-        found = re.search(r"Test unit written to (\S+)", log)
-        again = f"python -m tests.fuzz --repeat {found[1]} {self.name}" if found else f"see {path}"
-        return "\n".join([*log.strip().splitlines()[:0], again])
+        what = REASON.findall(log) or log.splitlines()[-1:]
+        inputs = re.findall(r"Test unit written to (\S+)|Running: (\S+)", log)
+        again = "".join(inputs[-1]) if inputs else "INPUT"
+        return f"{what[0]}\n  {path}\n  python -m tests.fuzz --repeat {again} {self.name}"
 
     def long_lists(self) -> dict[str, Any]:
         """The largest shares of the allowed memory that lists of many thousand items take."""
@@ -147,8 +150,11 @@ def table(rows: list[dict[str, Any]]) -> str:
         lines.append(f"{row['target']:34}{cells}" + ("  BROKEN" if "failure" in row else ""))
     total = sum(row.get("executions", 0) for row in rows)
     least = min(rows, key=lambda row: row.get("executions", 0))
-    lines.append(f"{total:,} executions on {len(rows)} parsers, least {least.get('executions', 0):,} on {least['target']};")
-    lines.append("`largest`, `in all` and `long lists` are shares of the allowed memory: 1.0 is the limit")
+    fewest = f"{least.get('executions', 0):,} on {least['target']}"
+    lines.append(f"{total:,} executions on {len(rows)} parsers, the fewest {fewest}")
+    lines.append(
+        "slowest: CPU of one call, exact to 0.1 ms; the last three columns: parts of the memory allowed, 1 the limit"
+    )
     return "\n".join(lines)
 
 
@@ -159,9 +165,10 @@ def campaign(arguments: argparse.Namespace, names: list[str]) -> int:
     def run(name: str) -> dict[str, Any]:
         target = Target(name)
         target.unpack(all_seeds)
-        row = target.fuzz(arguments.runs, share, arguments.seed) | target.long_lists()
+        row = target.fuzz(arguments.runs, share, arguments.seed)
         if "failure" not in row:
             target.minimise()
+            row |= target.long_lists()
         row["per_second"] = round(row.get("executions", 0) / row["seconds"])
         print(f"{name}: {row.get('failure') or row['executions']}", file=sys.stderr, flush=True)
         rows.append(row)

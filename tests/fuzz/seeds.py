@@ -66,7 +66,11 @@ def transit() -> list[bytes]:
     found = [message(entries, [node(before)], rest=SECURITY) for entries in lists]
     option = struct.pack(">BBH", 7, 1, 2) + b"ab"
     found += [message([node(behind)], ttl=ttl, option_list=option, rest=SECURITY) for ttl in (0, 1, 101)]
-    found += [message([node(behind)], code=0x18, rest=SECURITY), message([node(behind)], overlay=2), message([], token=1)]
+    found += [
+        message([node(behind)], code=0x18, rest=SECURITY),
+        message([node(behind)], overlay=2),
+        message([], token=1),
+    ]
     found += [message([node(own)], fragment=f) for f in (0x80000000, 0xC0000010, 0x40000000)]
     found.append(message([node(behind)], body=bytes(400)))
     return found
@@ -118,7 +122,10 @@ def smallest_items() -> list[m.Body]:
         header,
         header_of_tlv,
         m.Message(
-            header, m.Code.PING_REQ, m.PingReq(), (m.MessageExtension(1, False, b""),),
+            header,
+            m.Code.PING_REQ,
+            m.PingReq(),
+            (m.MessageExtension(1, False, b""),),
             m.SecurityBlock((m.GenericCertificate(0, b""),), unsigned),
         ),
         m.SecurityBlock((m.GenericCertificate(0, b""),), unsigned),

@@ -12,7 +12,7 @@ import pytest
 from tests.fuzz import parsers, seeds
 
 CORPUS = Path(__file__).parent / "corpus"
-CHANGED = 700  # inputs of each target
+CHANGED = 10_000  # inputs of each target
 
 pytestmark = pytest.mark.part("fuzz")
 
