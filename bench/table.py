@@ -151,9 +151,11 @@ def answers(effort: Effort, out: Path) -> list[Row]:
 
 def machine() -> str:
     """Where the figures come from: without it they say nothing."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    model = models[0].split(":")[1].strip() if models else platform.machine()
-    return f"{model}, {os.cpu_count()} CPUs; Python {platform.python_version()}, {ssl.OPENSSL_VERSION}"
+    lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    cpu = {name.strip(): value.strip() for name, _, value in reversed(lines)}  # of the first
+    sha = "with" if "sha_ni" in cpu.get("flags", "").split() else "without"
+    model = f"{cpu.get('model name', platform.machine())} {sha} SHA instructions, {os.cpu_count()} CPUs"
+    return f"{model}; Python {platform.python_version()}, {ssl.OPENSSL_VERSION}"
 
 
 def number(value: float) -> str:
