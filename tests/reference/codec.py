@@ -54,8 +54,8 @@ def whole(type_: Type, data: bytes, overlay: Overlay) -> Any:
 
 def uint(width: int) -> Type:
     def parse(data: bytes, overlay: Overlay) -> tuple[int, bytes]:
-        head, rest = cut(data, width)
-        return int.from_bytes(head, "big"), rest
+        need(len(data) >= width, "cut short")
+        return int.from_bytes(data[:width], "big"), data[width:]
 
     def build(value: int) -> bytes:
         need(0 <= value < 256**width, "out of range")
@@ -119,6 +119,7 @@ def refusing(type_: Type, *values: int) -> Type:
 
 
 u8, u16, u32, u64 = uint(1), uint(2), uint(4), uint(8)
+valid_type = refusing(u8, 0)  # zero stands for "invalid" in nearly every enumeration
 v8, v16, v24, v32 = vector(1), vector(2), vector(3), vector(4)
 rest_of_it = Type(lambda data, overlay: (data, b""), lambda value: value)
 
@@ -158,7 +159,7 @@ resource_id = Type(parse_resource_id, build_resource_id)
 
 
 def parse_address(data: bytes, overlay: Overlay) -> tuple[m.IpAddressPort, bytes]:
-    type_, data = refusing(u8, 0).parse(data, overlay)
+    type_, data = valid_type.parse(data, overlay)
     inside, rest = v8.parse(data, overlay)
     if type_ not in (1, 2):
         return m.IpAddressPort(type_, inside, 0), rest
@@ -173,7 +174,7 @@ def build_address(value: m.IpAddressPort) -> bytes:
         need(len(inside) == {1: 6, 2: 18}[value.type], "length of the type")
     else:
         need(value.port == 0, "no port")
-    return refusing(u8, 0).build(value.type) + v8.build(inside)
+    return valid_type.build(value.type) + v8.build(inside)
 
 
 ip_address_port = Type(parse_address, build_address)
@@ -188,7 +189,7 @@ def parse_destination(data: bytes, overlay: Overlay) -> tuple[m.Destination, byt
     if data and data[0] >= 0x80:
         value, rest = cut(data, 2)
         return m.Destination(3, value, True), rest
-    type_, data = refusing(u8, 0).parse(data, overlay)
+    type_, data = valid_type.parse(data, overlay)
     inside, rest = v8.parse(data, overlay)
     return m.Destination(type_, whole(destination_data.get(type_, rest_of_it), inside, overlay)), rest
 
@@ -202,7 +203,7 @@ def build_destination(value: m.Destination) -> bytes:
 
 
 destination = Type(parse_destination, build_destination)
-forwarding_option = struct(m.ForwardingOption, type=refusing(u8, 0), flags=u8, option=v16)
+forwarding_option = struct(m.ForwardingOption, type=valid_type, flags=u8, option=v16)
 
 HEADER = {
     "relo_token": u32,
@@ -296,19 +297,18 @@ join_req = struct(m.JoinReq, joining_peer_id=node_id, overlay_specific_data=v16)
 join_ans = struct(m.JoinAns, overlay_specific_data=v16)
 leave_req = struct(m.LeaveReq, leaving_peer_id=node_id, overlay_specific_data=v16)
 route_query_req = struct(m.RouteQueryReq, send_update=boolean, destination=destination, overlay_specific_data=v16)
-probe_info_type = refusing(u8, 0)
-probe_req = struct(m.ProbeReq, requested_info=listing(1, probe_info_type))
+probe_req = struct(m.ProbeReq, requested_info=listing(1, valid_type))
 probe_data = {1: u32, 2: u32, 3: u32}
 
 
 def parse_probe_information(data: bytes, overlay: Overlay) -> tuple[m.ProbeInformation, bytes]:
-    type_, data = probe_info_type.parse(data, overlay)
+    type_, data = valid_type.parse(data, overlay)
     inside, rest = v8.parse(data, overlay)
     return m.ProbeInformation(type_, whole(probe_data.get(type_, rest_of_it), inside, overlay)), rest
 
 
 def build_probe_information(value: m.ProbeInformation) -> bytes:
-    return probe_info_type.build(value.type) + v8.build(probe_data.get(value.type, rest_of_it).build(value.value))
+    return valid_type.build(value.type) + v8.build(probe_data.get(value.type, rest_of_it).build(value.value))
 
 
 probe_information = Type(parse_probe_information, build_probe_information)
@@ -318,7 +318,7 @@ ice_extension = struct(m.IceExtension, name=v16, value=v16)
 candidate_before_select = struct(
     dict,
     addr_port=ip_address_port,
-    overlay_link=refusing(u8, 0),
+    overlay_link=valid_type,
     foundation=v8,
     priority=u32,
     type=u8,
@@ -351,12 +351,11 @@ app_attach = struct(
 )
 ping_req = struct(m.PingReq, padding=v16)
 ping_ans = struct(m.PingAns, response_id=u64, time=u64)
-config_update_type = refusing(u8, 0)
 config_update_data = {1: ("config_data", v24), 2: ("kinds", listing(3, v16))}
 
 
 def parse_config_update(data: bytes, overlay: Overlay) -> tuple[m.ConfigUpdateReq, bytes]:
-    type_, data = config_update_type.parse(data, overlay)
+    type_, data = valid_type.parse(data, overlay)
     inside, rest = v32.parse(data, overlay)
     name, form = config_update_data.get(type_, ("config_data", rest_of_it))
     return m.ConfigUpdateReq(type_, **{name: whole(form, inside, overlay)}), rest
@@ -365,7 +364,7 @@ def parse_config_update(data: bytes, overlay: Overlay) -> tuple[m.ConfigUpdateRe
 def build_config_update(value: m.ConfigUpdateReq) -> bytes:
     name, form = config_update_data.get(value.type, ("config_data", rest_of_it))
     need(not (value.kinds if name == "config_data" else value.config_data), "a field that is not sent")
-    return config_update_type.build(value.type) + v32.build(form.build(getattr(value, name)))
+    return valid_type.build(value.type) + v32.build(form.build(getattr(value, name)))
 
 
 config_update_req = Type(parse_config_update, build_config_update)
@@ -525,7 +524,7 @@ route = struct(dict, priority=u8, destination_list=listing(2, destination))
 
 
 def parse_location(data: bytes, overlay: Overlay) -> tuple[m.XmppLocation, bytes]:
-    type_, data = refusing(u8, 0).parse(data, overlay)
+    type_, data = valid_type.parse(data, overlay)
     inside, rest = v16.parse(data, overlay)
     if type_ == 1:
         return m.XmppLocation(1, address=whole(v16, inside, overlay)), rest
@@ -541,7 +540,7 @@ def build_location(value: m.XmppLocation) -> bytes:
     else:
         need(not value.priority and not value.destination_list, "a route in an address")
         inside = v16.build(value.address) if value.type == 1 else value.address
-    return refusing(u8, 0).build(value.type) + v16.build(inside)
+    return valid_type.build(value.type) + v16.build(inside)
 
 
 xmpp_location = Type(parse_location, build_location)
