@@ -22,6 +22,7 @@ from xor_fast.messages import (
     Message,
     MessageExtension,
     PingReq,
+    RouteQueryReq,
     StoreAns,
     StoredDataSpecifier,
     StoreKindData,
@@ -193,3 +194,16 @@ def test_an_application_that_can_be(application: int) -> None:
     outside = Outside()
     outside.node.app_attach(outside.now, (node(OURS),), application, lambda c: None, lambda now, outcome: None)
     outside.node.register_application(application, lambda now, connection: True)
+
+
+@pytest.mark.req("codec.route-query-ans-chord")
+@pytest.mark.parametrize("place", [b"\x10" + bytes(15), b"\x81" + bytes(15)])
+def test_a_route_query_names_the_hop_that_is_taken(place: bytes) -> None:
+    """Both places belong to us, the one other peer; what is sent there comes to us (10.8)."""
+    outside = Outside()
+    outside.node.topology.enter(outside.now, THEIRS)
+    outside.take()
+    (answer,) = outside.ask(Code.ROUTE_QUERY_REQ, RouteQueryReq(False, resource(place)))
+    assert codec.encode_body(answer.code, answer.body) == THEIRS
+    (forwarded,) = outside.ask(Code.PING_REQ, PingReq(), resource(place))
+    assert (forwarded.code, forwarded.header.destination_list) == (Code.PING_REQ, (resource(place),))

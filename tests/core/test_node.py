@@ -30,7 +30,7 @@ def error(messages: list[Message]) -> int:
     return message.body.error_code
 
 
-@pytest.mark.req("tx.id-echo", "tx.success-code", "tx.max-response-zero", "fwd.via-empty-start")
+@pytest.mark.req("tx.id-echo", "tx.success-code", "tx.max-response-zero", "fwd.via-empty-start", "codec.ping-ans")
 def test_a_ping_is_answered(outside: Outside) -> None:
     (answer,) = outside.ask(Code.PING_REQ, PingReq(b"x" * 20), transaction_id=0xABCDEF)
     assert answer.code == Code.PING_ANS

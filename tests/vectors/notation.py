@@ -89,10 +89,16 @@ def lines(vectors: list[dict[str, Any]]) -> str:
     return "[\n" + ",\n".join(json.dumps(vector, ensure_ascii=False) for vector in vectors) + "\n]\n"
 
 
+def cases(name: str) -> list[Any]:
+    """The vectors of a published file as test cases."""
+    return [pytest.param(vector, id=vector.get("from", vector.get("name"))) for vector in load(name)]
+
+
 def params(name: str) -> list[Any]:
-    """The vectors of a published file as test cases, each with the requirements it shows."""
-    found = []
-    for vector in load(name):
-        marks = [mark_requirements(*vector["req"])] if vector.get("req") else []
-        found.append(pytest.param(vector, id=vector.get("from", vector.get("name")), marks=marks))
-    return found
+    """The same, each with the requirements that a test of its bytes shows."""
+    return [
+        pytest.param(*case.values, id=case.id, marks=mark_requirements(*case.values[0]["req"]))
+        if case.values[0]["req"]
+        else case
+        for case in cases(name)
+    ]

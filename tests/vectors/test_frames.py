@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.vectors.notation import load, meaning, overlay_of, params, unhex
+from tests.vectors.notation import cases, load, meaning, overlay_of, unhex
 from xor_fast.cext import wire
 from xor_fast.cext.ring import Ring
 from xor_fast.cext.switch import Switch
@@ -13,7 +13,7 @@ from xor_fast.uri import parse_reload_uri
 
 
 @pytest.mark.req("codec.framed-data", "codec.framed-ack")
-@pytest.mark.parametrize("vector", params("frames.json"))
+@pytest.mark.parametrize("vector", cases("frames.json"))
 def test_frames_and_acks(vector: dict[str, Any]) -> None:
     message, frames = unhex(vector["message"]), [unhex(frame) for frame in vector["frames"]]
     assert [wire.data_frame(n, message) for n in vector["sequences"]] == frames
@@ -25,7 +25,7 @@ def test_frames_and_acks(vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.req("codec.framed-ack")
-@pytest.mark.parametrize("vector", params("frames.json"))
+@pytest.mark.parametrize("vector", cases("frames.json"))
 def test_the_acks_a_node_sends(vector: dict[str, Any]) -> None:
     switch = Switch(Ring(b"\xd9" * 16), 1)
     link = switch.open_link(0.0, b"\xd8" * 16)

@@ -1,4 +1,7 @@
-"""The openssl program as the judge of every signature, hash and certificate of the vectors."""
+"""The openssl program as the judge of every signature, hash and certificate of the vectors.
+
+It judges the vectors, not this package, so no test here shows a requirement: test_signatures.py does, against them.
+"""
 
 import shutil
 import subprocess
@@ -31,17 +34,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.req(
-    "hash.resource-id",
-    "hash.overlay-field",
-    "hash.user-name",
-    "hash.node-id-resource",
-    "hash.cert-hash",
-    "hash.cert-hash-node-id",
-    "hash.stat-digest",
-    "hash.self-signed-node-id",
-    "hash.self-signed-multi",
-)
 def test_every_digest(tmp_path: Path) -> None:
     vectors = load("hashes.json")
     for algorithm in {vector["algorithm"] for vector in vectors}:
@@ -136,7 +128,6 @@ def test_every_certificate_and_its_keys(folder: Path, tmp_path: Path) -> None:
         assert openssl("verify", *moment, "-CAfile", root, tmp_path / "leaf.pem").endswith("OK\n")
 
 
-@pytest.mark.req("hash.self-signed-node-id", "hash.self-signed-multi", "codec.reload-uri")
 def test_node_ids_of_self_signed_certificates_follow_from_their_keys(folder: Path, tmp_path: Path) -> None:
     """Hash and subjectAltName by openssl: 0110 and the Node-ID stand in each URI of the certificate."""
     algorithms = {"self_signed": "sha256", "self_signed_rsa": "sha1", "self_signed_three": "sha256"}

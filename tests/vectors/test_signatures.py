@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.vectors.notation import load, meaning, overlay_of, params, unhex
+from tests.vectors.notation import cases, load, meaning, overlay_of, params, unhex
 from xor_fast import messages as m
 from xor_fast.cext import codec, ids
 from xor_fast.config import Overlay
@@ -25,7 +25,8 @@ def bucket(vector: dict[str, Any]) -> list[GenericCertificate]:
     return [GenericCertificate(0, unhex(IDENTITIES[vector["signer"]]["certificate"]))]
 
 
-@pytest.mark.parametrize("vector", params("messages.json"))
+@pytest.mark.req("sec.message-signature-input")
+@pytest.mark.parametrize("vector", cases("messages.json"))
 def test_the_signature_of_a_message(vector: dict[str, Any]) -> None:
     data, value = unhex(vector["hex"]), meaning(vector["is"])
     covered = codec.signature_input(data)
@@ -34,7 +35,8 @@ def test_the_signature_of_a_message(vector: dict[str, Any]) -> None:
     assert signer.node_id.hex() == vector["node_id"]
 
 
-@pytest.mark.parametrize("vector", params("signatures.json"))
+@pytest.mark.req("sec.stored-signature-input", "sec.array-index-zero")
+@pytest.mark.parametrize("vector", cases("signatures.json"))
 def test_the_signature_of_a_stored_value(vector: dict[str, Any]) -> None:
     stored = meaning(vector["is"])
     covered = codec.value_signature_input(
@@ -50,7 +52,7 @@ def test_the_signature_of_a_stored_value(vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.req("codec.stored-data")
-@pytest.mark.parametrize("vector", params("signatures.json"))
+@pytest.mark.parametrize("vector", cases("signatures.json"))
 def test_a_stored_value_in_its_store_request(vector: dict[str, Any]) -> None:
     stored, model = meaning(vector["is"]), vector["is"]["value"]["struct"]
     data = m.StoreKindData(vector["kind"], 0, (stored,))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.reference import codec as reference
-from tests.vectors.notation import meaning, overlay_of, params, struct_named, unhex
+from tests.vectors.notation import cases, meaning, overlay_of, params, struct_named, unhex
 from xor_fast import messages as m
 from xor_fast.cext import codec
 from xor_fast.errors import WireError
@@ -52,7 +52,7 @@ def test_refused(vector: dict[str, Any]) -> None:
         reference.decode_struct(cls, data, *overlay_of(vector))
 
 
-@pytest.mark.parametrize("vector", params("refused.json"))
+@pytest.mark.parametrize("vector", cases("refused.json"))
 def test_the_offset_of_a_refusal_lies_in_the_data(vector: dict[str, Any]) -> None:
     data, cls = unhex(vector["hex"]), struct_named(vector["structure"])
     with pytest.raises(WireError) as error:
@@ -78,7 +78,7 @@ def test_the_body_of_a_message_alone(vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.req("codec.message-parts", "codec.message-contents")
-@pytest.mark.parametrize("vector", params("messages.json"))
+@pytest.mark.parametrize("vector", cases("messages.json"))
 def test_the_parts_of_a_message_stand_back_to_back(vector: dict[str, Any]) -> None:
     """Put together here by the text of 6.3 and 6.3.3."""
     value, body = meaning(vector["is"]), unhex(vector["body"])
@@ -88,7 +88,7 @@ def test_the_parts_of_a_message_stand_back_to_back(vector: dict[str, Any]) -> No
     assert unhex(vector["hex"]) == header[:16] + size.to_bytes(4, "big") + header[20:] + contents + security
 
 
-@pytest.mark.parametrize("vector", params("messages.json"))
+@pytest.mark.parametrize("vector", cases("messages.json"))
 def test_a_message_cut_or_longer_is_refused(vector: dict[str, Any]) -> None:
     data = unhex(vector["hex"])
     for damaged in [data[:size] for size in range(0, len(data), 7)] + [data[:-1], data + b"\0"]:
