@@ -33,6 +33,11 @@ Pcap = Annotated[
     typer.Option("--pcap", metavar="FILE", help="Write our TLS connections with their keys (pcapng). Slower."),
 ]
 
+Keylog = Annotated[
+    Path | None,
+    typer.Option("--keylog", metavar="FILE", help="Append the keys of our TLS connections, to read captures of them."),
+]
+
 
 @app.command()
 @reported
@@ -47,12 +52,13 @@ def quickstart(
         str, typer.Option("--name", help="Overlay name, a DNS name; used when it is made.")
     ] = "xor.home.arpa",
     pcap: Pcap = None,
+    keylog: Keylog = None,
     as_json: Json = False,
 ) -> int:
     """Make a private overlay, once, and run its first peer."""
     from xor_fast.cli import serve
 
-    return serve.quickstart(data, listen, advertise or [], name, pcap, as_json)
+    return serve.quickstart(data, listen, advertise or [], name, pcap, keylog, as_json)
 
 
 @app.command()
@@ -67,12 +73,13 @@ def node(
     ca: Ca = None,
     bootstrap: Bootstrap = None,
     pcap: Pcap = None,
+    keylog: Keylog = None,
     as_json: Json = False,
 ) -> int:
     """Join an existing overlay as a peer and serve it until Ctrl-C."""
     from xor_fast.cli import serve
 
-    return serve.node(data, listen, advertise or [], overlay, ca, bootstrap or [], pcap, as_json)
+    return serve.node(data, listen, advertise or [], overlay, ca, bootstrap or [], pcap, keylog, as_json)
 
 
 @app.command()
@@ -140,12 +147,13 @@ def chat(
     advertise: Advertise = None,
     bootstrap: Bootstrap = None,
     pcap: Pcap = None,
+    keylog: Keylog = None,
     as_json: Json = False,
 ) -> int:
     """Talk with a user: what is typed goes to all their devices, what they write is shown."""
     from xor_fast.cli import chat as talk
 
-    return talk.chat(jid, data, user, ca, listen, advertise or [], bootstrap or [], pcap, as_json)
+    return talk.chat(jid, data, user, ca, listen, advertise or [], bootstrap or [], pcap, keylog, as_json)
 
 
 @app.command()
@@ -165,6 +173,72 @@ def demo(
     from xor_fast.cli import demo as show
 
     return show.demo(nodes, pcap, keep, as_json)
+
+
+@app.command()
+@reported
+def dump(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE|HEX|-",
+            help="A file of bytes, of hex (also as xxd, hexdump or Wireshark show it), or a capture (pcap, pcapng); "
+            "hex itself; or - for standard input, the default.",
+            show_default=False,
+        ),
+    ] = None,
+    structure: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="The input is this structure, such as StoreReq or XmppLocation."),
+    ] = None,
+    code: Annotated[
+        str | None,
+        typer.Option("--code", metavar="CODE", help="The input is the body of this message code: store_req, or 7."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="The overlay's configuration document: whom to trust, its Kinds, its name."
+        ),
+    ] = None,
+    certificate: Annotated[
+        list[Path] | None,
+        typer.Option("--certificate", metavar="FILE", help="More certificates of signers (PEM or DER)."),
+    ] = None,
+    keylog: Annotated[
+        Path | None,
+        typer.Option("--keylog", metavar="FILE", help="Keys of the TLS in a capture (as SSLKEYLOGFILE has them)."),
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kinds", metavar="N=MODEL", help="Data model of a Kind, such as 77=array, or 77=XMPP-LOCATION."),
+    ] = None,
+    node_id_length: Annotated[
+        int | None,
+        typer.Option("--node-id-length", min=16, max=20, help="Default: that of --config, or 16.", show_default=False),
+    ] = None,
+    brief: Annotated[bool, typer.Option("--brief", help="One line for each frame or message.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Show long values whole.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Show RELOAD frames, messages and structures as a tree with offsets, and check their signatures.
+
+    Exit code 1: something is malformed, or a signature does not hold."""
+    from xor_fast.cli.dump import command
+
+    options = command.Options(
+        structure,
+        code,
+        node_id_length,
+        tuple(kinds or ()),
+        tuple(certificate or ()),
+        config,
+        keylog,
+        brief,
+        full,
+        as_json,
+    )
+    return command.dump(inputs or [], options)
 
 
 @app.command(

@@ -33,10 +33,11 @@ def chat(
     advertise: list[str],
     bootstrap: list[str],
     pcap: Path | None,
+    keylog: Path | None,
     as_json: bool,
 ) -> int:
     """jid: whom to talk to, or None to wait for whoever comes."""
-    output, directory, place = Output(as_json), DataDirectory(data), place_of(listen, advertise, pcap)
+    output, directory, place = Output(as_json), DataDirectory(data), place_of(listen, advertise, pcap, keylog)
     where = [parse_address(text, "--bootstrap") for text in bootstrap]
     partner = None if jid is None else prepare_bare(jid)
     if not directory.has_identity and user is None:

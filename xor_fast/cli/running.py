@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import random
 import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -29,11 +30,12 @@ DEFAULT_PORT = 6084
 
 
 class Place(NamedTuple):
-    """Where a peer listens (port 0: a free one), where others reach it (() for the same), and its packet file."""
+    """Where a peer listens (port 0: any), where others reach it (() for the same), its packet file, its key log."""
 
     listen: Address
     advertise: tuple[Address, ...] = ()
     pcap: Path | None = None
+    keylog: Path | None = None
 
 
 def parse_address(text: str, option: str) -> Address:
@@ -122,7 +124,7 @@ async def opened(data: DataDirectory, place: Place, overlay: Overlay | None = No
             raise ConfigError(f"--listen {show_address(own)} says not where others reach us: add --advertise IP:PORT")
         node = _node(overlay, identity, addresses)
         hosts = tuple(dict.fromkeys(host for host, _ in addresses))
-        async with Peer(node, _tls(credentials, place.pcap), sock, hosts=hosts) as peer:
+        async with Peer(node, _tls(credentials, place), sock, hosts=hosts) as peer:
             peer.restore(str(data.store))
             control = await stats.Control.serve(data.control, {"status": lambda: stats.status(peer)})
             try:
@@ -176,8 +178,16 @@ def _node(overlay: Overlay, identity: Identity, addresses: tuple[Address, ...]) 
     return Node(overlay, identity, Verifier(overlay), random.SystemRandom(), addresses=addresses)
 
 
-def _tls(credentials: Credentials, pcap: Path | None) -> Tls:
-    return Tls(credentials) if pcap is None else TappedTls(credentials, PcapFile(str(pcap)))
+def _tls(credentials: Credentials, place: Place) -> Tls:
+    if place.pcap is not None:
+        return TappedTls(credentials, PcapFile(str(place.pcap)))
+    if place.keylog is None:
+        return Tls(credentials)
+    try:
+        log = os.open(place.keylog, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)  # open until the process ends
+    except OSError as error:
+        raise ConfigError(f"--keylog {place.keylog} cannot be written: {error.strerror}") from None
+    return Tls(credentials, log)
 
 
 async def join(peer: Peer, bootstrap: Sequence[Address], output: Output) -> None:

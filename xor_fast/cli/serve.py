@@ -17,12 +17,18 @@ DEFAULT_LISTEN = ("127.0.0.1", DEFAULT_PORT)
 
 
 def quickstart(
-    data: Path, listen: str | None, advertise: list[str], name: str, pcap: Path | None, as_json: bool
+    data: Path,
+    listen: str | None,
+    advertise: list[str],
+    name: str,
+    pcap: Path | None,
+    keylog: Path | None,
+    as_json: bool,
 ) -> int:
     output, directory = Output(as_json), DataDirectory(data)
     is_new = not directory.has_overlay
     if is_new:
-        place = place_of(listen or show_address(DEFAULT_LISTEN), advertise, pcap)
+        place = place_of(listen or show_address(DEFAULT_LISTEN), advertise, pcap, keylog)
         if place.listen[1] == 0:  # a Configuration Document names a port
             with bind(*place.listen) as sock:
                 place = place._replace(listen=address_of(sock))
@@ -31,7 +37,7 @@ def quickstart(
         raise ConfigError(f"{data} holds no CA, so it was not made by quickstart: run `{program()} node --data {data}`")
     else:
         where = directory.overlay().bootstrap_nodes[0]
-        place = place_of(listen or show_address(where), advertise, pcap)
+        place = place_of(listen or show_address(where), advertise, pcap, keylog)
         if where not in (place.listen, *place.advertise):
             output.say("note", f"note: others look for the first peer at {show_address(where)}, as the document says")
     return uvloop.run(_quickstart(output, directory, place, is_new))
@@ -56,9 +62,10 @@ def node(
     ca: Path | None,
     bootstrap: list[str],
     pcap: Path | None,
+    keylog: Path | None,
     as_json: bool,
 ) -> int:
-    output, directory, place = Output(as_json), DataDirectory(data), place_of(listen, advertise, pcap)
+    output, directory, place = Output(as_json), DataDirectory(data), place_of(listen, advertise, pcap, keylog)
     where = [parse_address(text, "--bootstrap") for text in bootstrap]
     enroll_on_first_use(output, directory, ca, None)
     return uvloop.run(_node(output, directory, place, overlay, where))
@@ -143,7 +150,8 @@ Ctrl-C leaves in order."""
     )
 
 
-def place_of(listen: str, advertise: list[str], pcap: Path | None) -> Place:
-    return Place(
-        parse_address(listen, "--listen"), tuple(parse_address(text, "--advertise") for text in advertise), pcap
-    )
+def place_of(listen: str, advertise: list[str], pcap: Path | None, keylog: Path | None) -> Place:
+    if pcap is not None and keylog is not None:
+        raise ConfigError("--pcap writes the keys into its own file: leave out --keylog")
+    addresses = tuple(parse_address(text, "--advertise") for text in advertise)
+    return Place(parse_address(listen, "--listen"), addresses, pcap, keylog)

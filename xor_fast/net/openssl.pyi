@@ -6,9 +6,13 @@ class TlsError(ConnectionError):
     """A handshake or a connection that failed; the text is one line for the log."""
 
 class Context:
-    """What all connections of one node share: its certificates (DER, own first), its key (PEM), and its roots (DER)."""
+    """What all connections of one node share: its certificates (DER, own first), its key (PEM), and its roots (DER).
 
-    def __init__(self, certificates: Iterable[bytes], key: bytes, roots: Iterable[bytes]) -> None: ...
+    key_log: descriptor of a file for the keys of each connection, -1 for none; it must outlive all connections."""
+
+    def __init__(
+        self, certificates: Iterable[bytes], key: bytes, roots: Iterable[bytes], key_log: int = -1
+    ) -> None: ...
 
 class Session:
     """One connection, on a socket that does not block. The socket belongs to the caller and must outlive it."""

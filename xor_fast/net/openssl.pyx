@@ -7,6 +7,8 @@ checked before they become an `int` of OpenSSL.
 from cpython.buffer cimport PyBUF_CONTIG_RO, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.limits cimport INT_MAX
+from libc.stdint cimport intptr_t
+from libc.string cimport strlen
 
 from xor_fast.errors import ConfigError
 
@@ -30,6 +32,10 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_CTX_set_num_tickets(SSL_CTX*, size_t)
     void SSL_CTX_set_read_ahead(SSL_CTX*, int)
     void SSL_CTX_set_verify(SSL_CTX*, int, void*)
+    void SSL_CTX_set_keylog_callback(SSL_CTX*, void (*)(const SSL*, const char*) noexcept nogil)
+    int SSL_CTX_set_app_data(SSL_CTX*, void*)
+    void* SSL_CTX_get_app_data(SSL_CTX*)
+    SSL_CTX* SSL_get_SSL_CTX(const SSL*)
     int SSL_CTX_use_certificate_ASN1(SSL_CTX*, int, const unsigned char*)
     long SSL_CTX_add1_chain_cert(SSL_CTX*, X509*)
     int SSL_CTX_use_PrivateKey(SSL_CTX*, EVP_PKEY*)
@@ -78,12 +84,28 @@ cdef extern from "openssl/err.h" nogil:
     void ERR_clear_error()
 
 
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    ssize_t writev(int, const iovec*, int)
+
+
 class TlsError(ConnectionError):
     """A handshake or a connection that failed; the text is one line for the log."""
 
 
 cdef int no_password(char* buffer, int size, int writing, void* user) noexcept:
     return 0
+
+
+cdef void log_key(const SSL* ssl, const char* line) noexcept nogil:
+    """A line of the key log, in one call, so that several processes may write one file. One that is lost costs a reader
+    of packets a connection, and us nothing."""
+    cdef iovec parts[2]
+    parts[0].iov_base, parts[0].iov_len = <void*>line, strlen(line)
+    parts[1].iov_base, parts[1].iov_len = <void*><const char*>b"\n", 1
+    writev(<int><intptr_t>SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)), parts, 2)
 
 
 cdef inline void forget_errors() noexcept nogil:
@@ -108,11 +130,13 @@ cdef class Context:
     certificates  DER, the own one first, then intermediates
     key           PEM, not encrypted
     roots         DER
+    key_log       descriptor of a file for the keys of each connection, as tshark reads them; -1 for none. It must
+                  outlive all connections
     """
 
     cdef SSL_CTX* ctx
 
-    def __cinit__(self, certificates, bytes key not None, roots):
+    def __cinit__(self, certificates, bytes key not None, roots, int key_log=-1):
         self.ctx = SSL_CTX_new(TLS_method())
         if self.ctx == NULL:
             raise MemoryError
@@ -133,6 +157,9 @@ cdef class Context:
         )
         SSL_CTX_set_read_ahead(self.ctx, 1)  # one system call for all the records that have come
         SSL_CTX_set_verify(self.ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL)
+        if key_log >= 0:
+            SSL_CTX_set_app_data(self.ctx, <void*><intptr_t>key_log)
+            SSL_CTX_set_keylog_callback(self.ctx, log_key)
         ERR_clear_error()
         self._identify(list(certificates), key)
         for der in roots:

@@ -40,8 +40,9 @@ class Tls:
     This is the seam of the driver: `pcap.TappedTls` has the same two methods, and so may later transports.
     """
 
-    def __init__(self, credentials: Credentials) -> None:
-        self._context = Context(*credentials)
+    def __init__(self, credentials: Credentials, key_log: int = -1) -> None:
+        """key_log: descriptor of a file for the keys of each connection, which then are no secret; -1 for none."""
+        self._context = Context(*credentials, key_log)
 
     async def accept(self, sock: socket.socket, connection: Connection) -> None:
         """Serve one accepted socket until its handshake is done; then the connection is on its own.

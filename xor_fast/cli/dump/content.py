@@ -45,6 +45,7 @@ BODIES: dict[int, type[Body]] = {
     Code.CONFIG_UPDATE_ANS: messages.ConfigUpdateAns,
     Code.ERROR: messages.ErrorResponse,
 }
+_LENGTH_AT = 16  # in the forwarding header
 VALUES: dict[str, type[Body]] = {"XMPP-LOCATION": messages.XmppLocation, "TURN-SERVICE": messages.TurnServer}
 CERTIFICATE_KINDS = ("CERTIFICATE_BY_NODE", "CERTIFICATE_BY_USER")
 ERROR_INFOS: dict[int, type[Body]] = {
@@ -112,6 +113,7 @@ class Reader:
             "kind": self._kind,
             "overlay": self._overlay,
             "received": self._received,
+            "message_length": self._message_length,
         }
 
     def __call__(self, walk: Walk, node: Node) -> None:
@@ -180,10 +182,15 @@ class Reader:
         node.meaning = "unknown" if kind is None else kind.name or kind.model.name.lower()
 
     def _overlay(self, walk: Walk, node: Node) -> None:
+        assert isinstance(node.value, int)
         node.meaning = f"{node.value:#010x}"
         if self._overlay_name is not None:
             is_ours = node.value == ids.overlay_hash(self._overlay_name.encode())
             node.meaning += f", {self._overlay_name}" if is_ours else f", not {self._overlay_name}"
+
+    def _message_length(self, walk: Walk, node: Node) -> None:
+        here = walk.end - (node.offset - _LENGTH_AT)
+        node.meaning = "" if node.value == here else f"but {here} bytes are here"
 
     def _received(self, walk: Walk, node: Node) -> None:
         """The mask: bit N-M for each M received before N with N-32 < M < N (RFC 6940 6.6.2)."""
@@ -210,7 +217,9 @@ def _fragment(value: int) -> str:
 def moment(ms: int) -> str:
     """Milliseconds since 1970 as text."""
     try:
-        return (datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=ms)).isoformat(" ", "milliseconds")[:23] + " UTC"
+        return (datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=ms)).isoformat(" ", "milliseconds")[
+            :23
+        ] + " UTC"
     except OverflowError:
         return "beyond the calendar"
 

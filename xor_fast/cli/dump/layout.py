@@ -1,8 +1,8 @@
 """Where each field of each RELOAD structure stands: one table, and a walk by it over bytes, which gives a tree.
 
-The codec, which is fast, gives no offsets and stops at the first mistake. The walk gives every field its offset and size,
-keeps what it had read when it comes upon a mistake, and goes on behind the length that bounds it. What is right and what is
-wrong, the codec says.
+The codec, which is fast, gives no offsets and stops at the first mistake. The walk gives every field its offset and
+size, keeps what it had read when it comes upon a mistake, and goes on behind the length that bounds it. What is right
+and what is wrong, the codec says.
 
 The language of the table:
 
@@ -34,7 +34,7 @@ Message: header ForwardingHeader, code u16 Code, body opaque<4> body, extensions
 Fragment: header ForwardingHeader, payload rest
 
 ForwardingHeader: relo_token u32 hex, overlay u32 overlay, configuration_sequence u16, version u8 version, ttl u8,
-    fragment u32 fragment, length u32, transaction_id u64 hex, max_response_length u32,
+    fragment u32 fragment, length u32 message_length, transaction_id u64 hex, max_response_length u32,
     via_list_length u16, destination_list_length u16, options_length u16,
     via_list Destination<via_list_length>, destination_list Destination<destination_list_length>,
     options ForwardingOption<options_length>
@@ -172,7 +172,7 @@ class _Parser:
     """Recursive descent over the table."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = re.findall(r"\w+|[<>{}:,|]", text)
+        self._tokens: list[str] = re.findall(r"\w+|[<>{}:,|]", text)
 
     def entries(self) -> tuple[Entry, ...]:
         found: list[Entry] = []
@@ -326,6 +326,11 @@ class Walk:
         self._at, self._end = at
         node.form, node.value = name, None
 
+    @property
+    def end(self) -> int:
+        """Where what is being read must end."""
+        return self._end
+
     def find(self, name: str) -> Node | None:
         """The nearest field of this name that was read before, outwards."""
         for node in reversed(self._open):
@@ -465,10 +470,8 @@ class Walk:
 
 def name_of(enum: str, value: Value) -> str:
     """The name of a number in an enum of `ENUMS`, or ""."""
-    try:
-        return ENUMS[enum](value).name
-    except (KeyError, ValueError):
-        return ""
+    members = ENUMS[enum].__members__.values() if enum in ENUMS else ()
+    return next((member.name for member in members if member == value), "")
 
 
 def _text(form: Form) -> str:

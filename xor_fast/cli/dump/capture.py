@@ -1,0 +1,257 @@
+"""The RELOAD frames of a pcap or pcapng file. tshark reads TCP, TLS and DTLS; what it hands over is cut into frames.
+
+A stream is taken for TLS or RELOAD by its first bytes, never by its port, and tshark is told so.
+"""
+
+import re
+import shutil
+import subprocess
+from base64 import b64decode
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from xor_fast.errors import ConfigError
+
+MAGICS = tuple(map(bytes.fromhex, ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "0a0d0d0a")))
+_FIELDS = (
+    "frame.number", "frame.time_relative", "ip.src", "ipv6.src", "ip.dst", "ipv6.dst",
+    "tcp.stream", "tcp.srcport", "tcp.dstport", "tcp.payload", "udp.srcport", "udp.dstport", "udp.payload",
+)  # fmt: skip
+# Wireshark's own dissector would take the clear bytes from us, and has been hung by hostile ones (CVE-2018-7332).
+_NOT_ITS_OWN = ("--disable-protocol", "reload", "--disable-protocol", "reload-framing")
+_GAP = re.compile(rb"\[\d+ bytes missing in capture file\]\0?")
+_RESUME = re.compile(rb"\x80.{7}\xd2ELO", re.DOTALL)  # a data frame: where reading can begin anew
+_STREAMS_AT_ONCE = 500
+_DATA, _ACK = 0x80, 0x81
+
+
+class Packet(NamedTuple):
+    """number: as Wireshark counts them; time: seconds since the first one; stream: None for UDP."""
+
+    number: int
+    time: float
+    source: str
+    target: str
+    stream: int | None
+
+
+class Piece(NamedTuple):
+    """The bytes of one frame (or of what should be some), and the packet that completed them."""
+
+    data: bytes
+    packet: Packet
+
+
+class Capture(NamedTuple):
+    pieces: list[Piece]
+    notes: list[str]  # what was not read, and why
+
+
+def is_capture(data: bytes) -> bool:
+    return data[:4] in MAGICS
+
+
+def read_capture(path: Path, keylog: Path | None) -> Capture:
+    """ConfigError when tshark is not there or cannot read the file."""
+    survey = _Survey(path)
+    keys = () if keylog is None else ("-o", f"tls.keylog_file:{keylog}")
+    pieces: list[Piece] = []
+    notes = survey.notes()
+    for stream, records in _followed(path, survey, keys).items():
+        found, said = _frames(stream, records, survey)
+        pieces += found
+        notes += said
+    pieces += survey.datagrams
+    if survey.dtls_ports:
+        found = list(_dtls(path, survey, keys))
+        pieces += found
+        if not found:
+            notes.append("DTLS, of which nothing could be decrypted: give its keys with --keylog FILE")
+    pieces.sort(key=lambda piece: piece.packet.number)
+    return Capture(pieces, notes)
+
+
+# --- what is in the file ------------------------------------------------------------------------------
+
+
+class _Survey:
+    """One pass over the packets: which are there, and what each stream begins with."""
+
+    def __init__(self, path: Path) -> None:
+        self.packets: dict[int, Packet] = {}
+        self.tls: dict[int, str] = {}  # stream -> port of the server
+        self.clear: list[int] = []
+        self.datagrams: list[Piece] = []
+        self.dtls_ports: set[str] = set()
+        self._others: set[int] = set()
+        for row in _table(path, "tcp.len > 0 or udp.length > 8", _FIELDS):
+            self._row(row)
+
+    def _row(self, row: dict[str, str]) -> None:
+        hosts = row["ip.src"] or row["ipv6.src"], row["ip.dst"] or row["ipv6.dst"]
+        is_tcp = bool(row["tcp.stream"])
+        ports = (row["tcp.srcport"], row["tcp.dstport"]) if is_tcp else (row["udp.srcport"], row["udp.dstport"])
+        source, target = (
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in zip(hosts, ports, strict=True)
+        )
+        stream = int(row["tcp.stream"]) if is_tcp else None
+        packet = Packet(int(row["frame.number"]), float(row["frame.time_relative"] or 0), source, target, stream)
+        self.packets[packet.number] = packet
+        digits = (row["tcp.payload"] or row["udp.payload"]).replace(":", "")
+        if stream is None:
+            self._datagram(packet, bytes.fromhex(digits), ports)
+        elif stream not in self._seen:
+            self._stream(stream, bytes.fromhex(digits), ports[1])
+
+    @property
+    def _seen(self) -> set[int]:
+        return self._others | self.tls.keys() | set(self.clear)
+
+    def _stream(self, stream: int, first: bytes, server_port: str) -> None:
+        if first[:1] in (b"\x14", b"\x15", b"\x16", b"\x17") and first[1:2] == b"\x03":
+            self.tls[stream] = server_port
+        elif first[:1] in (b"\x80", b"\x81") or _RESUME.search(first):
+            self.clear.append(stream)
+        else:
+            self._others.add(stream)
+
+    def _datagram(self, packet: Packet, data: bytes, ports: tuple[str, str]) -> None:
+        if data[:1] in (b"\x80", b"\x81"):
+            self.datagrams.append(Piece(data, packet))
+        elif 20 <= data[0] <= 25 and data[1:2] == b"\xfe":
+            self.dtls_ports.update(ports)
+
+    def notes(self) -> list[str]:
+        count = len(self._others)
+        return [f"{count} TCP streams that are neither TLS nor RELOAD are passed over"] if count else []
+
+
+def _table(
+    path: Path, shown: str, names: Iterable[str], *options: str, occurrence: str = "f"
+) -> Iterator[dict[str, str]]:
+    names = list(names)
+    wanted = [option for name in names for option in ("-e", name)]
+    text = _tshark(path, *options, "-Y", shown, "-T", "fields", "-E", f"occurrence={occurrence}", *wanted)
+    for line in text.splitlines():
+        yield dict(zip(names, line.split("\t"), strict=True))
+
+
+def _tshark(path: Path, *options: str) -> str:
+    program = shutil.which("tshark")
+    if program is None:
+        raise ConfigError("captures are read with tshark, which is not here: install tshark (apt-get install tshark)")
+    done = subprocess.run(
+        [program, "-n", "-r", str(path), *_NOT_ITS_OWN, *options], capture_output=True, text=True, errors="replace"
+    )
+    said = [line for line in done.stderr.splitlines() if line.startswith("tshark:")]
+    if done.returncode and not done.stdout:
+        raise ConfigError(f"{path} cannot be read: {said[0] if said else f'tshark ended with {done.returncode}'}")
+    return done.stdout
+
+
+# --- streams ------------------------------------------------------------------------------------------
+
+
+class _Record(NamedTuple):
+    packet: Packet
+    data: bytes
+
+
+def _followed(path: Path, survey: _Survey, keys: tuple[str, ...]) -> dict[int, list[_Record]]:
+    """The clear bytes of each stream as they came; [] where nothing could be decrypted."""
+    found: dict[int, list[_Record]] = {stream: [] for stream in sorted([*survey.tls, *survey.clear])}
+    decode = [option for port in sorted(set(survey.tls.values())) for option in ("-d", f"tcp.port=={port},tls")]
+    streams = [("tls", stream) for stream in survey.tls] + [("tcp", stream) for stream in survey.clear]
+    for at in range(0, len(streams), _STREAMS_AT_ONCE):
+        some = streams[at : at + _STREAMS_AT_ONCE]
+        follow = [option for kind, stream in some for option in ("-z", f"follow,{kind},yaml,{stream}")]
+        for number, data in _yaml(_tshark(path, *keys, *decode, "-q", *follow)):
+            packet = survey.packets.get(number)
+            if packet is not None and packet.stream is not None:
+                found[packet.stream].append(_Record(packet, data))
+    return found
+
+
+def _yaml(text: str) -> Iterator[tuple[int, bytes]]:
+    """(number of the packet, bytes) of what `-z follow,...,yaml` prints: always in one form, so this will do."""
+    for block in text.split("  - packet: ")[1:]:
+        head, _, rest = block.partition("data: !!binary |")
+        number = re.match(r"\d+", head)
+        encoded = re.match(r"[\sA-Za-z0-9+/=]*?(?=\n\S|\Z)", rest)
+        if number and encoded:
+            yield int(number[0]), b64decode("".join(encoded[0].split()))
+
+
+def _frames(stream: int, records: list[_Record], survey: _Survey) -> tuple[list[Piece], list[str]]:
+    """The frames of both directions of one stream."""
+    ends = next(packet for packet in survey.packets.values() if packet.stream == stream)
+    name = f"TCP stream {stream}, {ends.source} > {ends.target}"
+    if not records:
+        return [], [f"{name}: TLS, of which nothing could be decrypted: give its keys with --keylog FILE"]
+    start = records[0].data
+    if start[0] not in (_DATA, _ACK) and not any(_RESUME.search(record.data) for record in records):
+        return [], [f"{name}: an application's own data, no RELOAD frames: it begins {start[:24]!r}"]
+    pieces: list[Piece] = []
+    notes: list[str] = []
+    for source in dict.fromkeys(record.packet.source for record in records):
+        direction = _Direction(f"TCP stream {stream} from {source}")
+        for record in records:
+            if record.packet.source == source:
+                pieces += direction.take(record)
+        notes += direction.ended()
+    return pieces, notes
+
+
+class _Direction:
+    """Cuts what one side sent into frames; begins anew at the next data frame where that is not possible."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._rest = b""
+        self._notes: list[str] = []
+
+    def take(self, record: _Record) -> Iterator[Piece]:
+        if _GAP.fullmatch(record.data):
+            self._notes.append(f"{self._name}: bytes are missing in the capture after packet {record.packet.number}")
+            self._rest = b"\0"  # no frame: what comes is looked through for the next one
+            return
+        self._rest += record.data
+        while self._rest:
+            if self._rest[0] not in (_DATA, _ACK) and not self._resume(record.packet.number):
+                return
+            size = 9 if self._rest[0] == _ACK else 8 + int.from_bytes(self._rest[5:8], "big")
+            if len(self._rest) < max(size, 8):
+                return
+            yield Piece(self._rest[:size], record.packet)
+            self._rest = self._rest[size:]
+
+    def _resume(self, number: int) -> bool:
+        found = _RESUME.search(self._rest)
+        if found is None:
+            self._rest = b"\0" + self._rest[-11:]
+            return False
+        self._notes.append(
+            f"{self._name}: reading goes on with the data frame in packet {number}; before it are no frames"
+        )
+        self._rest = self._rest[found.start() :]
+        return True
+
+    def ended(self) -> list[str]:
+        if self._rest and self._rest[0] in (_DATA, _ACK):
+            self._notes.append(
+                f"{self._name}: the capture ends within a frame ({len(self._rest)} bytes of it are here)"
+            )
+        return self._notes
+
+
+def _dtls(path: Path, survey: _Survey, keys: tuple[str, ...]) -> Iterator[Piece]:
+    """One record of DTLS holds one frame, or several."""
+    decode = [option for port in sorted(survey.dtls_ports) for option in ("-d", f"udp.port=={port},dtls")]
+    for row in _table(
+        path, "dtls.app_data && data.data", ("frame.number", "data.data"), *keys, *decode, occurrence="a"
+    ):
+        packet = survey.packets.get(int(row["frame.number"]))
+        for digits in row["data.data"].split(","):
+            if packet is not None:
+                yield Piece(bytes.fromhex(digits.replace(":", "")), packet)
