@@ -429,7 +429,11 @@ class Walk:
             finally:
                 node.size = self._at - node.offset
         else:
-            self._leaf(node, form)
+            try:
+                self._leaf(node, form)
+            except WireError:
+                self._at = node.offset  # its length belongs to what is not read
+                raise
             parent.children.append(node)
             node.reading = reading
             if self._read is not None and reading:
