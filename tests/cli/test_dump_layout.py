@@ -213,9 +213,9 @@ def test_any_bytes_are_shown_or_refused_in_one_line(rng: random.Random) -> None:
                 continue
             try:
                 items = list(dumper_of({}).all_of(data))
-            except ConfigError as error:
+            except ConfigError:
                 assert data[0] not in (0x80, 0x81)
-                assert "\n" not in str(error)
+                assert not data.startswith(RELO_TOKEN.to_bytes(4, "big"))
                 continue
             own = [item for item in items if item.data is data]
             assert sum(item.top.size for item in own) == len(data)
@@ -227,13 +227,15 @@ def test_any_bytes_are_shown_or_refused_in_one_line(rng: random.Random) -> None:
 
 def test_within_values_and_errors_and_leave_data_is_shown_what_they_hold() -> None:
     location = bytes.fromhex("02 0015 00 0012 0110") + b"\xa1" * 16
-    for cls, value, inner in [
-        (messages.LeaveReq(b"\xb0" * 16, bytes.fromhex("01 0010") + b"\xa1" * 16), "overlay_specific_data", "ChordLeaveData"),
-        (messages.ErrorResponse(0xC, bytes.fromhex("04 00000099")), "error_info", "UnknownKinds"),
-        (messages.ErrorResponse(0x5, bytes.fromhex("000e 00000005 0000000000000009 0000")), "error_info", "StoreAns"),
-    ]:  # fmt: skip
-        data = codec.encode_struct(cls)
-        item = read({"structure": type(cls).__name__}, data)
+    leave = messages.LeaveReq(b"\xb0" * 16, bytes.fromhex("01 0010") + b"\xa1" * 16)
+    unknown_kind = messages.ErrorResponse(0xC, bytes.fromhex("04 00000099"))
+    too_low = messages.ErrorResponse(0x5, bytes.fromhex("000e 00000005 0000000000000009 0000"))
+    for outer, value, inner in [
+        (leave, "overlay_specific_data", "ChordLeaveData"),
+        (unknown_kind, "error_info", "UnknownKinds"),
+        (too_low, "error_info", "StoreAns"),
+    ]:
+        item = read({"structure": type(outer).__name__}, codec.encode_struct(outer))
         assert item.problem is None
         found = item.top.child(value)
         assert found is not None
@@ -259,8 +261,6 @@ def test_a_value_that_is_no_location_is_told_and_the_message_stays_good() -> Non
 
 def test_names_are_those_of_the_rfc() -> None:
     """Each code point of the registries, in the place it stands; the names come from the published registries."""
-    places = {"Code": ("Message", "code"), "DestinationType": ("Destination", "type")}
-    assert places
     registries = {registry["enumeration"]: registry["values"] for registry in load("registries.json")}
     reader = Reader(16, DEFAULT_KINDS, None)
     for enumeration, values in registries.items():

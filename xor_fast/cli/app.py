@@ -213,6 +213,7 @@ def dump(
         list[str] | None,
         typer.Option("--kinds", metavar="N=MODEL", help="Data model of a Kind, such as 77=array, or 77=XMPP-LOCATION."),
     ] = None,
+    skip: Annotated[int, typer.Option("--skip", metavar="N", min=0, help="Leave out the first N bytes.")] = 0,
     node_id_length: Annotated[
         int | None,
         typer.Option("--node-id-length", min=16, max=20, help="Default: that of --config, or 16.", show_default=False),
@@ -227,16 +228,17 @@ def dump(
     from xor_fast.cli.dump import command
 
     options = command.Options(
-        structure,
-        code,
-        node_id_length,
-        tuple(kinds or ()),
-        tuple(certificate or ()),
-        config,
-        keylog,
-        brief,
-        full,
-        as_json,
+        structure=structure,
+        code=code,
+        skip=skip,
+        node_id_length=node_id_length,
+        kinds=tuple(kinds or ()),
+        certificates=tuple(certificate or ()),
+        config=config,
+        keylog=keylog,
+        brief=brief,
+        full=full,
+        as_json=as_json,
     )
     return command.dump(inputs or [], options)
 

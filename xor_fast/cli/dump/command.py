@@ -28,6 +28,7 @@ class Options(NamedTuple):
 
     structure: str | None = None
     code: str | None = None
+    skip: int = 0
     node_id_length: int | None = None
     kinds: tuple[str, ...] = ()
     certificates: tuple[Path, ...] = ()
@@ -73,7 +74,10 @@ def _shown(inputs: list[str], options: Options, dumper: Dumper, output: Output) 
             yield from _of_capture(data, path, options, dumper, output)
             continue
         text = _text(data)
-        for packet in [data] if text is None else read_hex(text):
+        for whole in [data] if text is None else read_hex(text):
+            packet = whole[options.skip :]
+            if not packet and form is None:
+                raise ConfigError("the input holds no bytes to dump")
             items = dumper.all_of(packet) if form is None else dumper.one(packet, form)
             yield from (Shown(item, None, item.data is not packet) for item in items)
 

@@ -1,6 +1,7 @@
 """What the values of fields mean to a person, and what lies within those that are bytes to the layer they stand in."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -250,14 +251,15 @@ BYTES: dict[str, Callable[[bytes], str]] = {"text": text, "ip": lambda value: st
 
 
 def node_ids_of(certificate: x509.Certificate) -> list[bytes]:
-    """Of its RELOAD URIs (RFC 6940 14.15), whatever overlay they name; what is no such URI is passed over."""
+    """Of its RELOAD URIs (RFC 6940 14.15), whatever overlay they name; also bare ones, as some software writes them."""
     found = []
     for uri in _names(certificate, x509.UniformResourceIdentifier):
-        destination = uri.removeprefix("reload://").partition("@")[0]
-        try:
-            found.append(bytes.fromhex(destination)[2:])  # behind the type and length of the Destination
-        except ValueError:
-            continue
+        match = re.match(r"reload://((?:[0-9a-f]{2})+)@", uri, re.IGNORECASE)
+        destination = bytes.fromhex(match[1]) if match else b""
+        if destination[:1] == b"\x01" and destination[1] == len(destination) - 2:
+            found.append(destination[2:])
+        elif 16 <= len(destination) <= 20:
+            found.append(destination)
     return found
 
 

@@ -25,7 +25,8 @@ def read_hex(text: str) -> list[bytes]:
 
     ConfigError with the line and what it holds that is no hex.
     """
-    lines = [line for line in text.splitlines() if line.strip()]
+    array = re.search(r"\{([^{}]*)\}", text)  # of a C program; what is around it are names
+    lines = [line for line in (array[1] if array else text).splitlines() if line.strip()]
     dump = _dump_lines(lines)
     if dump is not None:
         return [_packet(packet) for packet in _split(dump)]

@@ -1,5 +1,6 @@
 """Bytes -> what is to be shown: frames, messages, fragments and what they make together, or one structure by name."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -98,11 +99,7 @@ class Dumper:
             form, end = self._form(data, at)
             if form is None:
                 if not at:
-                    begin = data[:8].hex(" ")
-                    raise ConfigError(
-                        f"the input begins with {begin}: neither a frame (80 or 81) nor a message (d2 45 4c 4f); "
-                        "say what it is with --as STRUCTURE or --code CODE"
-                    )
+                    raise ConfigError(_what_else(data))
                 rest = Node("", "unread", at, len(data) - at, value=data[at:])
                 yield Item(data, rest, WireError(at, "input", "neither a frame nor a message begins here"), {})
                 return
@@ -201,6 +198,17 @@ class _Fragments:
         length = len(self.header) + self.size
         fixed = self.header[:12] + FRAGMENT_WHOLE.to_bytes(4, "big") + length.to_bytes(4, "big")
         return fixed + self.header[20:] + joined
+
+
+def _what_else(data: bytes) -> str:
+    found = re.search(rb"(?:\x80.{7})?\xd2ELO", data, re.DOTALL)
+    way = (
+        f"but there is one at byte {found.start()}: --skip {found.start()}"
+        if found
+        else "say what it is with --as STRUCTURE or --code CODE"
+    )
+    begin = data[:8].hex(" ")
+    return f"the input begins with {begin}, which is neither a frame (80, 81) nor a message (d2 45 4c 4f); {way}"
 
 
 def _number(node: Node, name: str) -> int:
