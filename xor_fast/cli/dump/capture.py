@@ -154,7 +154,10 @@ def _tshark(path: Path, *options: str) -> str:
 
 
 class _Record(NamedTuple):
+    """peer: 0 or 1, which side sent it; of a gap the packet is one that told of it, and may be of the other side."""
+
     packet: Packet
+    peer: str
     data: bytes
 
 
@@ -166,21 +169,21 @@ def _followed(path: Path, survey: _Survey, keys: tuple[str, ...]) -> dict[int, l
     for at in range(0, len(streams), _STREAMS_AT_ONCE):
         some = streams[at : at + _STREAMS_AT_ONCE]
         follow = [option for kind, stream in some for option in ("-z", f"follow,{kind},yaml,{stream}")]
-        for number, data in _yaml(_tshark(path, *keys, *decode, "-q", *follow)):
+        for number, peer, data in _yaml(_tshark(path, *keys, *decode, "-q", *follow)):
             packet = survey.packets.get(number)
             if packet is not None and packet.stream is not None:
-                found[packet.stream].append(_Record(packet, data))
+                found[packet.stream].append(_Record(packet, peer, data))
     return found
 
 
-def _yaml(text: str) -> Iterator[tuple[int, bytes]]:
-    """(number of the packet, bytes) of what `-z follow,...,yaml` prints: always in one form, so this will do."""
+def _yaml(text: str) -> Iterator[tuple[int, str, bytes]]:
+    """(number of the packet, peer, bytes) of what `-z follow,...,yaml` prints: always in one form, so this will do."""
     for block in text.split("  - packet: ")[1:]:
         head, _, rest = block.partition("data: !!binary |")
-        number = re.match(r"\d+", head)
+        number = re.match(r"(\d+)\s+peer: (\d)", head)
         encoded = re.match(r"[\sA-Za-z0-9+/=]*?(?=\n\S|\Z)", rest)
         if number and encoded:
-            yield int(number[0]), b64decode("".join(encoded[0].split()))
+            yield int(number[1]), number[2], b64decode("".join(encoded[0].split()))
 
 
 def _frames(stream: int, records: list[_Record], survey: _Survey) -> tuple[list[Piece], list[str]]:
@@ -194,11 +197,12 @@ def _frames(stream: int, records: list[_Record], survey: _Survey) -> tuple[list[
         return [], [f"{name}: an application's own data, no RELOAD frames: it begins {start[:24]!r}"]
     pieces: list[Piece] = []
     notes: list[str] = []
-    for source in dict.fromkeys(record.packet.source for record in records):
+    for peer in sorted({record.peer for record in records}):
+        own = [record for record in records if record.peer == peer]
+        source = next((record.packet.source for record in own if not _GAP.fullmatch(record.data)), "?")
         direction = _Direction(f"TCP stream {stream} from {source}")
-        for record in records:
-            if record.packet.source == source:
-                pieces += direction.take(record)
+        for record in own:
+            pieces += direction.take(record)
         notes += direction.ended()
     return pieces, notes
 
