@@ -1,6 +1,7 @@
 """`xor-fast dump` as a person uses it: what goes in, what comes out, and what it says to mistakes."""
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from tests.vectors.notation import load, unhex
 from xor_fast.cli.app import app
+from xor_fast.cli.dump.hextext import read_hex
 
 MESSAGES = {vector["message_code"]: vector for vector in load("messages.json")}
 PING = unhex(MESSAGES[23]["hex"])
@@ -189,6 +191,21 @@ def test_hex_in_every_form(form: str, tmp_path: Path) -> None:
         assert second["unread"]["value"] if "unread" in second else second["fields"]["unread"]["value"]
         assert second["offset"] + second["size"] == len(SAMPLE)
         assert done.exit_code == 1, "the data frame is cut short"
+
+
+def test_characters_beside_the_bytes_are_not_read(rng: random.Random) -> None:
+    """Whatever the bytes are, as xxd, hexdump -C and Wireshark write them: the characters may look like anything."""
+    for _ in range(300):
+        alphabet = rng.choice((bytes(range(256)), b"0123456789abcdef ", b"{}=[];:|. a0*", bytes(range(32, 127))))
+        data = bytes(rng.choice(alphabet) for _ in range(rng.randrange(1, 70)))
+        xxd, hexdump, wireshark = "", "", ""
+        for at in range(0, len(data), 16):
+            line = data[at : at + 16]
+            said = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in line)
+            xxd += f"{at:08x}: {line.hex(' ', -2):<39}  {said}\n"
+            hexdump += f"{at:08x}  {line[:8].hex(' '):<23}  {line[8:].hex(' '):<23}  |{said}|\n"
+            wireshark += f"{at:04x}  {line.hex(' '):<47}   {said}\n"
+        assert [read_hex(text) for text in (xxd, hexdump, wireshark)] == [[data]] * 3
 
 
 def test_the_lines_that_a_star_stands_for() -> None:

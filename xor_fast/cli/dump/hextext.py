@@ -25,11 +25,11 @@ def read_hex(text: str) -> list[bytes]:
 
     ConfigError with the line and what it holds that is no hex.
     """
-    array = re.search(r"\{([^{}]*)\}", text)  # of a C program; what is around it are names
-    lines = [line for line in (array[1] if array else text).splitlines() if line.strip()]
-    dump = _dump_lines(lines)
+    dump = _dump_lines([line for line in text.splitlines() if line.strip()])
     if dump is not None:
         return [_packet(packet) for packet in _split(dump)]
+    array = re.search(r"=\s*\{([^{}]*)\}", text)  # of a C program; what is around it are names
+    lines = [line for line in (array[1] if array else text).splitlines() if line.strip()]
     return [b"".join(_plain(line, number) for number, line in enumerate(_joined(lines), 1))]
 
 
