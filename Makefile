@@ -19,7 +19,7 @@ SOURCES := setup.py $(wildcard cext/*.pyx cext/*.pxi cext/*.pxd cext/*.h xor_fas
 export XOR_FAST_BUILD = $(patsubst -%,%,$(KIND))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test compare lint debug asan fuzz coverage bench load sim demo pcap-frames packages dist wheels clean
+.PHONY: help build run test vectors compare lint debug asan fuzz coverage bench load sim demo pcap-frames packages dist wheels clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ run: build  ## run the first peer of a private overlay, made on first use (DATA,
 test: build $(VENV)/with-test  ## run every test (ARGS='tests/core -k join' for some)
 	@tools/packages test bench
 	@$(BIN)/python -m pytest $(ARGS)
+
+vectors: build $(VENV)/with-test  ## make the published test vectors anew out of tests/vectors/source
+	@$(BIN)/python -m tests.vectors.make
 
 compare: build  ## COUNT random messages and COUNT mutants through the codec and the slow reference (SEED, ARGS='--jobs 1')
 	@$(BIN)/python -m tests.compare --count $(COUNT) $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)

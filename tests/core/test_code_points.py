@@ -32,6 +32,7 @@ from xor_fast.messages import (
 )
 
 __all__ = ["storing"]  # a fixture
+requirement = pytest.mark.req  # here an id is put together of its parts
 NOT_OURS = b"\x44" * 16
 Provoke = Callable[[Storing], list[Message]]
 
@@ -93,7 +94,7 @@ PROVOKED: list[tuple[str, ErrorCode, Provoke]] = [
 @pytest.mark.parametrize(
     ("code", "provoke"),
     [
-        pytest.param(code, provoke, id=f"{number} {name}", marks=pytest.mark.req(f"codec.err.{name}"))
+        pytest.param(code, provoke, id=f"{number} {name}", marks=requirement(f"codec.err.{name}"))
         for number, (name, code, provoke) in enumerate(PROVOKED)
     ],
 )

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -19,6 +21,11 @@ def test_the_published_file_is_made_of_the_sources(name: str) -> None:
 
 def test_no_other_file_is_published() -> None:
     assert {path.name for path in HERE.glob("*.json")} == set(make.published())
+
+
+def test_names_of_structures_vectors_are_unique() -> None:
+    names = [vector["from"] for vector in json.loads((HERE / "structures.json").read_text())]
+    assert len(set(names)) == len(names)
 
 
 def atoms(value: Any, name: str = "") -> Any:
@@ -68,6 +75,18 @@ def test_the_loop_of_the_readme_runs_as_printed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(HERE)
     exec(loop, {"json": json, "decode": decode, "encode": encode})
     assert len(seen) > 40
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installed")
+def test_a_stranger_reads_the_same() -> None:
+    """jq keeps numbers as doubles, like JavaScript."""
+    for name in make.published():
+        said = subprocess.run(["jq", "-c", ".", HERE / name], capture_output=True, check=True).stdout
+        assert json.loads(said) == json.loads((HERE / name).read_text())
+    (script,) = re.findall(r"```sh\n(jq .*?) > structures.tsv$", (HERE / "README.md").read_text(), re.MULTILINE)
+    rows = subprocess.run(script, shell=True, cwd=HERE, capture_output=True, check=True, text=True).stdout.splitlines()
+    vectors = json.loads((HERE / "structures.json").read_text())
+    assert rows == [f"{v['structure']}\t{v.get('node_id_length', 16)}\t{v['hex']}" for v in vectors]
 
 
 def test_every_file_is_described() -> None:

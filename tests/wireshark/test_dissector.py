@@ -58,8 +58,11 @@ NOTES = {
 }
 
 
+requirement = pytest.mark.req  # here ids are put together of their parts
+
+
 def codec_requirements(names: str) -> pytest.MarkDecorator:
-    return pytest.mark.req(*(f"codec.{name}" for name in names.split()))
+    return requirement(*(f"codec.{name}" for name in names.split()))
 
 
 # --- one message ----------------------------------------------------------------------------------------------------
