@@ -1,5 +1,7 @@
 """The codec against a slow codec written from the RFC alone, and against bytes written by hand."""
 
+import gc
+import random
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import codec as reference
+from tests.reference.mutants import Mutants
+from tests.reference.random_messages import RandomMessages
 from tests.reference.structures import BODIES, KINDS, strategies
 from xor_fast import messages as m
 from xor_fast.cext import codec, wire
@@ -41,7 +45,9 @@ def mutations(data: bytes) -> st.SearchStrategy[bytes]:
     )
 
 
-def answer(refusal: type[Exception], decode: Callable[..., Any], *arguments: object) -> Any:
+def answer(
+    refusal: type[Exception] | tuple[type[Exception], ...], decode: Callable[..., Any], *arguments: object
+) -> Any:
     try:
         return decode(*arguments)
     except refusal:
@@ -454,6 +460,27 @@ def test_a_claimed_length_allocates_nothing(cls: type[m.Body], data: bytes) -> N
         assert tracemalloc.get_traced_memory()[1] < 100_000
     finally:
         tracemalloc.stop()
+
+
+def test_no_object_is_kept(rng: random.Random) -> None:
+    """Of messages of every code, whole and damaged: what was made of them is gone, the half-made too."""
+    make, mutants = RandomMessages(rng), Mutants(rng)
+    values = [make.message() for _ in range(300)]
+    inputs = [data for value in values if (data := answer(WireError, codec.encode_message, value)) != "refused"]
+    inputs += [mutants.of_message(data) for data in inputs for _ in range(3)]
+    edited = [mutants.of_value(value) for value in values]
+
+    def run() -> int:
+        for data in inputs:
+            answer(WireError, codec.decode_message, data, 16, KINDS)
+            answer(WireError, codec.signature_input, data)
+        for value in edited:
+            answer((WireError, TypeError), codec.encode_message, value)
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    rounds = [run() for _ in range(16)]  # the least of a few: the interpreter has some objects of its own now and then
+    assert min(rounds[-4:]) - min(rounds[1:5]) < 8  # one object kept in each round would be seen
 
 
 def test_references_are_given_back() -> None:
