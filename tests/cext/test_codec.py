@@ -4,6 +4,7 @@ import gc
 import random
 import sys
 import tracemalloc
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -479,7 +480,10 @@ def test_no_object_is_kept(rng: random.Random) -> None:
         gc.collect()
         return sys.getallocatedblocks()
 
-    rounds = [run() for _ in range(16)]  # the least of a few: the interpreter has some objects of its own now and then
+    rounds = array("q", bytes(8 * 16))  # numbers that are no objects
+    for number in range(len(rounds)):
+        rounds[number] = run()
+    # The least of a few: now and then the interpreter has some objects of its own.
     assert min(rounds[-4:]) - min(rounds[1:5]) < 8  # one object kept in each round would be seen
 
 
