@@ -104,6 +104,8 @@ from xor_fast.messages import (
 
 cdef extern from "Python.h":
     unsigned long long PyLong_AsUnsignedLongLong(object number) noexcept
+    long long PyLong_AsLongLongAndOverflow(object number, int* overflow) noexcept
+    PyObject* PyTuple_GET_ITEM(object found, Py_ssize_t at)
     PyObject* PyTuple_New(Py_ssize_t count) except NULL
     void PyTuple_SET_ITEM(PyObject* found, Py_ssize_t at, PyObject* item)
     int _PyTuple_Resize(PyObject** found, Py_ssize_t count) except -1

@@ -104,9 +104,13 @@ cdef tuple all_of(Reader* inner, ReadFunction read, const Context* context):
     first = read(inner, context)
     if not inner.left:  # by far the commonest list
         return (first,)
+    second = read(inner, context)
+    if not inner.left:
+        return (first, second)
     found = PyTuple_New(capacity)
     try:
         append(&found, &capacity, &count, first)
+        append(&found, &capacity, &count, second)
         while inner.left:
             append(&found, &capacity, &count, read(inner, context))
         _PyTuple_Resize(&found, count)
@@ -189,13 +193,24 @@ cdef inline void big_endian(uint8_t* p, uint64_t n, int width) noexcept:
 
 cdef inline uint64_t number(Writer* w, object value, int width, str structure) except? 0xFFFFFFFFFFFFFFFF:
     """`value` as an unsigned integer of 1, 2, 4 or 8 bytes."""
-    cdef uint64_t n = PyLong_AsUnsignedLongLong(value)
+    cdef int overflow
+    cdef long long n = PyLong_AsLongLongAndOverflow(value, &overflow)
+    if n < 0 or (width < 8 and n >> (8 * width)):
+        return large_number(w, value, width, structure)
+    return <uint64_t>n
+
+
+cdef uint64_t large_number(Writer* w, object value, int width, str structure) except? 0xFFFFFFFFFFFFFFFF:
+    """What is more than 63 bits long, or no unsigned integer of this width at all."""
+    cdef uint64_t n = UINT64_MAX
+    if not PyErr_Occurred():
+        n = PyLong_AsUnsignedLongLong(value)
     if n == UINT64_MAX and PyErr_Occurred():
         if not PyErr_ExceptionMatches(OverflowError):
             return UINT64_MAX
         PyErr_Clear()
         refused(w, structure, "an integer is negative or too large")
-    if width < 8 and n >> (8 * width):
+    if width < 8:
         refused(w, structure, "an integer is negative or too large")
     return n
 

@@ -35,7 +35,7 @@ cdef object read_ip_address_port(Reader* r, const Context* context):
     at = &IP_ADDRESS_PORT
     bounded(r, u8(r, "IpAddressPort"), &inner, "IpAddressPort")
     made = blank(at.cls)
-    fill(made, at.type, type)
+    fill_u8(made, at.type, type)
     if type <= IPV6:
         fill(made, at.address, fixed(&inner, 4 if type == IPV4 else 16, "IpAddressPort"))
         fill(made, at.port, u16(&inner, "IpAddressPort"))
@@ -74,13 +74,13 @@ cdef object read_destination(Reader* r, const Context* context):
     at = &DESTINATION
     made = blank(at.cls)
     if r.left and r.at[0] & COMPACT_BIT:  # the 16-bit form has neither type nor length (6.3.2.2)
-        fill(made, at.type, OPAQUE_ID)
+        fill_u8(made, at.type, OPAQUE_ID)
         fill(made, at.value, fixed(r, 2, "Destination"))
         fill(made, at.compact, True)
         return made
     type = type_of(r, "Destination")
     bounded(r, u8(r, "Destination"), &inner, "Destination")
-    fill(made, at.type, type)
+    fill_u8(made, at.type, type)
     if type == NODE:
         fill(made, at.value, read_node_id(&inner, context))
     elif type == RESOURCE:
@@ -123,8 +123,8 @@ cdef int write_destination(Writer* w, object value) except -1:
 cdef object read_forwarding_option(Reader* r, const Context* context):
     at = &FORWARDING_OPTION
     made = blank(at.cls)
-    fill(made, at.type, type_of(r, "ForwardingOption"))
-    fill(made, at.flags, u8(r, "ForwardingOption"))
+    fill_u8(made, at.type, type_of(r, "ForwardingOption"))
+    fill_u8(made, at.flags, u8(r, "ForwardingOption"))
     fill(made, at.option, opaque(r, 2, "ForwardingOption"))
     return made
 
@@ -270,7 +270,7 @@ cdef int write_error_response(Writer* w, object value) except -1:
 cdef object read_generic_certificate(Reader* r, const Context* context):
     at = &GENERIC_CERTIFICATE
     made = blank(at.cls)
-    fill(made, at.type, u8(r, "GenericCertificate"))
+    fill_u8(made, at.type, u8(r, "GenericCertificate"))
     fill(made, at.certificate, opaque(r, 2, "GenericCertificate"))
     return made
 
@@ -290,12 +290,12 @@ cdef object read_signer_identity(Reader* r, const Context* context):
     if identity_type < CERT_HASH or identity_type > IDENTITY_NONE:
         broken(r, "SignerIdentity", "an unknown type", 1)
     bounded(r, u16(r, "SignerIdentity"), &inner, "SignerIdentity")
-    fill(made, at.identity_type, identity_type)
+    fill_u8(made, at.identity_type, identity_type)
     if identity_type == IDENTITY_NONE:
         fill(made, at.hash_alg, 0)
         fill(made, at.certificate_hash, b"")
     else:
-        fill(made, at.hash_alg, u8(&inner, "SignerIdentity"))
+        fill_u8(made, at.hash_alg, u8(&inner, "SignerIdentity"))
         fill(made, at.certificate_hash, opaque(&inner, 1, "SignerIdentity"))
     ended(&inner, "SignerIdentity")
     return made
@@ -322,8 +322,8 @@ cdef object read_signature(Reader* r, const Context* context):
     at = &SIGNATURE
     # TLS 1.2 puts the hash before the signature algorithm (RFC 5246 7.4.1.4.1).
     made = blank(at.cls)
-    fill(made, at.hash_algorithm, u8(r, "Signature"))
-    fill(made, at.signature_algorithm, u8(r, "Signature"))
+    fill_u8(made, at.hash_algorithm, u8(r, "Signature"))
+    fill_u8(made, at.signature_algorithm, u8(r, "Signature"))
     fill(made, at.identity, read_signer_identity(r, context))
     fill(made, at.signature_value, opaque(r, 2, "Signature"))
     return made

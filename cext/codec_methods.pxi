@@ -103,7 +103,7 @@ cdef object read_probe_information(Reader* r, const Context* context):
     at = &PROBE_INFORMATION
     made = blank(at.cls)
     bounded(r, u8(r, "ProbeInformation"), &inner, "ProbeInformation")
-    fill(made, at.type, type)
+    fill_u8(made, at.type, type)
     if type <= UPTIME:
         fill(made, at.value, u32(&inner, "ProbeInformation"))
     else:  # "This type may be extended"
@@ -163,11 +163,11 @@ cdef object read_ice_candidate(Reader* r, const Context* context):
     at = &ICE_CANDIDATE
     made = blank(at.cls)
     fill(made, at.addr_port, read_ip_address_port(r, context))
-    fill(made, at.overlay_link, type_of(r, "IceCandidate"))
+    fill_u8(made, at.overlay_link, type_of(r, "IceCandidate"))
     fill(made, at.foundation, opaque(r, 1, "IceCandidate"))
     fill(made, at.priority, u32(r, "IceCandidate"))
     type = u8(r, "IceCandidate")
-    fill(made, at.type, type)
+    fill_u8(made, at.type, type)
     if type == SRFLX or type == RELAY:
         fill(made, at.rel_addr_port, read_ip_address_port(r, context))
     elif type == HOST:
@@ -296,7 +296,7 @@ cdef object read_config_update_req(Reader* r, const Context* context):
     else:  # "This structure allows for unknown content types"
         config_data = fixed(&inner, inner.left, "ConfigUpdateReq")
     ended(&inner, "ConfigUpdateReq")
-    fill(made, at.type, type)
+    fill_u8(made, at.type, type)
     fill(made, at.config_data, config_data)
     fill(made, at.kinds, kinds)
     return made
@@ -336,7 +336,7 @@ cdef object read_chord_update(Reader* r, const Context* context):
     made = blank(at.cls)
     fill(made, at.uptime, u32(r, "ChordUpdate"))
     type = u8(r, "ChordUpdate")
-    fill(made, at.type, type)
+    fill_u8(made, at.type, type)
     predecessors = successors = fingers = ()
     if type < PEER_READY or type > FULL:
         broken(r, "ChordUpdate", "an unknown type", 1)
@@ -390,7 +390,7 @@ cdef object read_chord_leave_data(Reader* r, const Context* context):
     if type != FROM_SUCC and type != FROM_PRED:
         broken(r, "ChordLeaveData", "an unknown type", 1)
     made = blank(at.cls)
-    fill(made, at.type, type)
+    fill_u8(made, at.type, type)
     fill(made, at.peers, items(r, 2, read_node_id, context, "ChordLeaveData"))
     return made
 

@@ -22,7 +22,7 @@ cdef object read_meta_data(Reader* r, const Context* context):
     made = blank(at.cls)
     fill(made, at.exists, boolean(r, "MetaData"))
     fill(made, at.value_length, u32(r, "MetaData"))
-    fill(made, at.hash_algorithm, u8(r, "MetaData"))
+    fill_u8(made, at.hash_algorithm, u8(r, "MetaData"))
     fill(made, at.hash_value, opaque(r, 1, "MetaData"))
     return made
 

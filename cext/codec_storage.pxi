@@ -138,7 +138,7 @@ cdef object read_store_req(Reader* r, const Context* context):
     at = &STORE_REQ
     made = blank(at.cls)
     fill(made, at.resource, read_resource_id(r))
-    fill(made, at.replica_number, u8(r, "StoreReq"))
+    fill_u8(made, at.replica_number, u8(r, "StoreReq"))
     fill(made, at.kind_data, items(r, 4, read_store_kind_data, context, "StoreReq"))
     return made
 

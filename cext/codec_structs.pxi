@@ -6,8 +6,9 @@
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
-        pass
-    object PyType_GenericAlloc(PyTypeObject* cls, Py_ssize_t count)
+        Py_ssize_t tp_basicsize
+    void* PyObject_Malloc(size_t size)
+    object PyObject_Init(PyObject* memory, PyTypeObject* cls)
     bint PyObject_TypeCheck(object value, PyTypeObject* cls)
     PyTypeObject* Py_TYPE(object value)
     void Py_INCREF(PyObject* value)
@@ -21,7 +22,15 @@ cdef extern from "structmember.h":
 
 cdef inline object blank(PyTypeObject* cls):
     """A struct without any field yet; for read functions only, who fill all of them."""
-    return PyType_GenericAlloc(cls, 0)
+    cdef PyObject* memory = <PyObject*>PyObject_Malloc(cls.tp_basicsize)
+    cdef PyObject** slot = <PyObject**>(memory + 1)
+    cdef PyObject** end = <PyObject**>(<char*>memory + cls.tp_basicsize)
+    if memory == NULL:
+        raise MemoryError
+    while slot < end:
+        slot[0] = NULL
+        slot += 1
+    return PyObject_Init(memory, cls)
 
 
 cdef inline void fill(object made, Py_ssize_t offset, object value) noexcept:
@@ -29,18 +38,33 @@ cdef inline void fill(object made, Py_ssize_t offset, object value) noexcept:
     (<PyObject**>(<char*><PyObject*>made + offset))[0] = <PyObject*>value
 
 
+cdef tuple SMALL_NUMBERS = tuple(range(256))
+
+
+cdef inline void fill_u8(object made, Py_ssize_t offset, uint8_t value) noexcept:
+    fill(made, offset, <object>PyTuple_GET_ITEM(SMALL_NUMBERS, value))
+
+
 cdef inline int expect(object value, PyTypeObject* cls) except -1:
     """Before any `field` of it."""
     if Py_TYPE(value) is not cls and not PyObject_TypeCheck(value, cls):
-        raise TypeError(f"{(<object>cls).__name__} expected, not {type(value).__name__}")
+        unexpected(value, cls)
     return 0
+
+
+cdef object unexpected(object value, PyTypeObject* cls):
+    raise TypeError(f"{(<object><PyObject*>cls).__name__} expected, not {type(value).__name__}")
 
 
 cdef inline object field(object value, Py_ssize_t offset):
     cdef PyObject* found = (<PyObject**>(<char*><PyObject*>value + offset))[0]
     if found is NULL:
-        raise TypeError(f"{type(value).__name__}: a field is not set")
+        unset(value)
     return <object>found
+
+
+cdef object unset(object value):
+    raise TypeError(f"{type(value).__name__}: a field is not set")
 
 
 cdef int lay_out(cls, void* fields, size_t size) except -1:

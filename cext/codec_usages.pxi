@@ -5,7 +5,7 @@
 cdef object read_turn_server(Reader* r, const Context* context):
     at = &TURN_SERVER
     made = blank(at.cls)
-    fill(made, at.iteration, u8(r, "TurnServer"))
+    fill_u8(made, at.iteration, u8(r, "TurnServer"))
     fill(made, at.server_address, read_ip_address_port(r, context))
     return made
 
@@ -34,7 +34,7 @@ cdef object read_xmpp_location(Reader* r, const Context* context):
     else:  # "This type can be extended"
         address = fixed(&inner, inner.left, "XmppLocation")
     ended(&inner, "XmppLocation")
-    fill(made, at.type, type)
+    fill_u8(made, at.type, type)
     fill(made, at.address, address)
     fill(made, at.priority, priority)
     fill(made, at.destination_list, destination_list)
