@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.vectors.notation import load, params, unhex
+from tests.vectors.notation import cases, load, unhex
 from xor_fast.cext import codec, ids
 from xor_fast.cli.app import app
 from xor_fast.config import Overlay, write_overlay
@@ -61,7 +61,7 @@ def message_of(signer: str) -> tuple[dict[str, Any], bytes]:
     return vector, unhex(vector["hex"])
 
 
-@pytest.mark.parametrize("vector", params("messages.json"))
+@pytest.mark.parametrize("vector", cases("messages.json"))
 def test_who_signed_a_message(vector: dict[str, Any], tmp_path: Path) -> None:
     data = unhex(vector["hex"])
     who = {"node_id": vector["node_id"], "user": IDENTITIES[vector["signer"]]["user_name"]}
@@ -133,7 +133,7 @@ def signers(folder: Path) -> list[str]:
     return options
 
 
-@pytest.mark.parametrize("vector", params("signatures.json"))
+@pytest.mark.parametrize("vector", cases("signatures.json"))
 def test_who_signed_a_value(vector: dict[str, Any], tmp_path: Path) -> None:
     kinds = "5=dictionary,6=array,7=single,8=array,9=single"
     options = ["--as", "StoreReq", "--kinds", kinds, *signers(tmp_path)]

@@ -80,11 +80,12 @@ class _Survey:
 
     def __init__(self, path: Path) -> None:
         self.packets: dict[int, Packet] = {}
+        self.first: dict[int, Packet] = {}  # of each stream
         self.tls: dict[int, str] = {}  # stream -> port of the server
         self.clear: list[int] = []
         self.datagrams: list[Piece] = []
         self.dtls_ports: set[str] = set()
-        self._others: set[int] = set()
+        self._others = 0
         for row in _table(path, "tcp.len > 0 or udp.length > 8", _FIELDS):
             self._row(row)
 
@@ -101,12 +102,9 @@ class _Survey:
         digits = (row["tcp.payload"] or row["udp.payload"]).replace(":", "")
         if stream is None:
             self._datagram(packet, bytes.fromhex(digits), ports)
-        elif stream not in self._seen:
+        elif stream not in self.first:
+            self.first[stream] = packet
             self._stream(stream, bytes.fromhex(digits), ports[1])
-
-    @property
-    def _seen(self) -> set[int]:
-        return self._others | self.tls.keys() | set(self.clear)
 
     def _stream(self, stream: int, first: bytes, server_port: str) -> None:
         if first[:1] in (b"\x14", b"\x15", b"\x16", b"\x17") and first[1:2] == b"\x03":
@@ -114,7 +112,7 @@ class _Survey:
         elif first[:1] in (b"\x80", b"\x81") or _RESUME.search(first):
             self.clear.append(stream)
         else:
-            self._others.add(stream)
+            self._others += 1
 
     def _datagram(self, packet: Packet, data: bytes, ports: tuple[str, str]) -> None:
         if data[:1] in (b"\x80", b"\x81"):
@@ -123,8 +121,8 @@ class _Survey:
             self.dtls_ports.update(ports)
 
     def notes(self) -> list[str]:
-        count = len(self._others)
-        return [f"{count} TCP streams that are neither TLS nor RELOAD are passed over"] if count else []
+        text = f"{self._others} TCP streams that are neither TLS nor RELOAD are passed over"
+        return [text] if self._others else []
 
 
 def _table(
@@ -188,7 +186,7 @@ def _yaml(text: str) -> Iterator[tuple[int, str, bytes]]:
 
 def _frames(stream: int, records: list[_Record], survey: _Survey) -> tuple[list[Piece], list[str]]:
     """The frames of both directions of one stream."""
-    ends = next(packet for packet in survey.packets.values() if packet.stream == stream)
+    ends = survey.first[stream]
     name = f"TCP stream {stream}, {ends.source} > {ends.target}"
     if not records:
         return [], [f"{name}: TLS, of which nothing could be decrypted: give its keys with --keylog FILE"]
@@ -212,13 +210,13 @@ class _Direction:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._rest = b""
+        self._rest = bytearray()
         self._notes: list[str] = []
 
     def take(self, record: _Record) -> Iterator[Piece]:
         if _GAP.fullmatch(record.data):
             self._notes.append(f"{self._name}: bytes are missing in the capture after packet {record.packet.number}")
-            self._rest = b"\0"  # no frame: what comes is looked through for the next one
+            self._rest = bytearray(1)  # no frame: what comes is looked through for the next one
             return
         self._rest += record.data
         while self._rest:
@@ -227,18 +225,18 @@ class _Direction:
             size = 9 if self._rest[0] == _ACK else 8 + int.from_bytes(self._rest[5:8], "big")
             if len(self._rest) < max(size, 8):
                 return
-            yield Piece(self._rest[:size], record.packet)
-            self._rest = self._rest[size:]
+            yield Piece(bytes(self._rest[:size]), record.packet)
+            del self._rest[:size]
 
     def _resume(self, number: int) -> bool:
         found = _RESUME.search(self._rest)
         if found is None:
-            self._rest = b"\0" + self._rest[-11:]
+            self._rest[:-11] = b"\0"
             return False
         self._notes.append(
             f"{self._name}: reading goes on with the data frame in packet {number}; before it are no frames"
         )
-        self._rest = self._rest[found.start() :]
+        del self._rest[: found.start()]
         return True
 
     def ended(self) -> list[str]:

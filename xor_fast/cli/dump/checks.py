@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
@@ -26,6 +26,7 @@ from xor_fast.messages import (
     HashAlgorithm,
     Signature,
     SignatureAlgorithm,
+    SignerIdentity,
     SignerIdentityType,
 )
 from xor_fast.trust.certificates import ChainChecker
@@ -80,6 +81,15 @@ class Check(NamedTuple):
         }  # fmt: skip
 
 
+class _Signer(NamedTuple):
+    """A Node-ID of a certificate; nothing of it is verified."""
+
+    der: bytes
+    key: object
+    node_id: bytes
+    user: str
+
+
 class Checker:
     """Remembers what it has seen: certificates of earlier messages, and the Resource-IDs their requests asked for.
 
@@ -90,7 +100,9 @@ class Checker:
 
     def __init__(self, overlay: Overlay | None, certificates: list[bytes], wall_ms: int) -> None:
         self._chains = None if overlay is None else ChainChecker(overlay)
-        self._certificates: dict[bytes, x509.Certificate] = {}
+        self._certificates: set[bytes] = set()
+        self._signers: dict[SignerIdentity, _Signer] = {}  # by how signatures name them
+        self._distrusted: dict[bytes, str] = {}  # certificate -> why, "" for trusted
         self._wall_ms = wall_ms
         self._asked: dict[int, bytes] = {}  # transaction_id -> Resource-ID
         for der in certificates:
@@ -117,10 +129,22 @@ class Checker:
                 yield from self._of_values(data, top, node)
 
     def _learn(self, der: bytes) -> None:
+        if der in self._certificates:
+            return
+        self._certificates.add(der)
         try:
-            self._certificates[der] = x509.load_der_x509_certificate(der)
+            certificate = x509.load_der_x509_certificate(der)
+            key, user, node_ids = certificate.public_key(), user_of(certificate), node_ids_of(certificate)
         except Exception:  # what the library raises over foreign bytes is an open set; it is shown as no certificate
             return
+        for number, kind in _HASHES.items():
+            # The hash of a certificate with one Node-ID is of the certificate alone (6.3.4)
+            alone = SignerIdentity(SignerIdentityType.CERT_HASH, number, hashlib.new(kind.name, der).digest())
+            self._signers[alone] = _Signer(der, key, node_ids[0] if node_ids else b"", user)
+            for node_id in node_ids:
+                digest = hashlib.new(kind.name, node_id + der).digest()
+                named = SignerIdentity(SignerIdentityType.CERT_HASH_NODE_ID, number, digest)
+                self._signers[named] = _Signer(der, key, node_id, user)
 
     def _note_resource(self, message: Node) -> None:
         transaction, resource = _value(message, "header", "transaction_id"), _value(message, "body", "resource")
@@ -174,68 +198,55 @@ class Checker:
         known = resource if isinstance(resource, bytes) else asked
         if known is not None:
             return [known], []
-        found = self._named(signature)
-        if found is None:
-            return [], []
-        certificate, node_id = found
-        return [], [ids.resource_id(user_of(certificate).encode()), ids.resource_id(node_id)]
+        signer = self._signers.get(signature.identity)
+        return [], [] if signer is None else [ids.resource_id(signer.user.encode()), ids.resource_id(signer.node_id)]
 
     # --- whether it fits ---
-
-    def _named(self, signature: Signature) -> tuple[x509.Certificate, bytes] | None:
-        """The certificate a signature names, and which of its Node-IDs."""
-        identity = signature.identity
-        name = _HASHES.get(identity.hash_alg)
-        if name is None:
-            return None
-        for der, certificate in self._certificates.items():
-            node_ids = node_ids_of(certificate)
-            # of a certificate with one Node-ID the hash is of the certificate alone
-            is_alone = identity.identity_type == SignerIdentityType.CERT_HASH
-            for node_id in node_ids[:1] or [b""] if is_alone else node_ids:
-                named = der if is_alone else node_id + der
-                if hashlib.new(name.name, named).digest() == identity.certificate_hash:
-                    return certificate, node_id
-        return None
 
     def _verify(self, signature: Signature, signed: bytes) -> Check:
         identity = signature.identity
         if identity.identity_type == SignerIdentityType.NONE:
             return Check(Status.UNSIGNED, "right for synthetic values only (RFC 6940 7.4.2.2)")
-        found = self._named(signature)
-        if found is None:
+        signer = self._signers.get(identity)
+        if signer is None:
             return Check(Status.MISSING, f"none here has the hash {identity.certificate_hash.hex()}")
-        certificate, node_id = found
-        who = node_id.hex(), user_of(certificate)
-        reason = _misfit(certificate, signature, signed)
-        if reason is not None:
-            return Check(Status.INVALID, reason, *who)
+        who = signer.node_id.hex(), signer.user
+        misfit = _misfit(signer.key, signature, signed)
+        if misfit:
+            return Check(Status.INVALID, misfit, *who)
         if self._chains is None:
             return Check(Status.VALID, "", *who)
-        try:
-            der = next(der for der, known in self._certificates.items() if known is certificate)
-            self._chains.check(der, list(self._certificates), self._wall_ms)
-        except TrustError as error:
-            return Check(Status.NOT_TRUSTED, str(error), *who, is_trusted=False)
-        return Check(Status.VALID, "", *who, is_trusted=True)
+        distrusted = self._why_distrusted(self._chains, signer.der)
+        status = Status.NOT_TRUSTED if distrusted else Status.VALID
+        return Check(status, distrusted, *who, is_trusted=not distrusted)
+
+    def _why_distrusted(self, chains: ChainChecker, der: bytes) -> str:
+        if der not in self._distrusted:
+            try:
+                chains.check(der, list(self._certificates), self._wall_ms)
+                self._distrusted[der] = ""
+            except TrustError as error:
+                self._distrusted[der] = str(error)
+        return self._distrusted[der]
 
 
-def _misfit(certificate: x509.Certificate, signature: Signature, signed: bytes) -> str | None:
-    """Why the signature is not one of the certificate's key over `signed`; None if it is."""
-    key = certificate.public_key()
-    digest = _HASHES.get(signature.hash_algorithm)
+def _misfit(key: object, signature: Signature, signed: bytes) -> str:
+    """Why the signature is not one of `key` over `signed`; "" if it is."""
+    kind = _HASHES.get(signature.hash_algorithm)
     algorithm = signature.signature_algorithm
     try:
-        if digest is not None and algorithm == SignatureAlgorithm.ECDSA and isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature.signature_value, signed, ec.ECDSA(digest))
-        elif digest is not None and algorithm == SignatureAlgorithm.RSA and isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature.signature_value, signed, padding.PKCS1v15(), digest)
+        if kind is not None and algorithm == SignatureAlgorithm.ECDSA and isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature.signature_value, signed, ec.ECDSA(kind))
+        elif kind is not None and algorithm == SignatureAlgorithm.RSA and isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature.signature_value, signed, padding.PKCS1v15(), kind)
         else:
             names = rfc_name("HashAlgorithm", signature.hash_algorithm), rfc_name("SignatureAlgorithm", algorithm)
-            return f"algorithm {'/'.join(names)} cannot be checked with a key of its certificate"
+            return f"no signature of its certificate's key can be of algorithm {'/'.join(names)}"
     except InvalidSignature:
         return "it does not fit the data"
-    return None
+    except (UnsupportedAlgorithm, ValueError) as error:
+        return f"its certificate's key cannot be used: {error}"
+    return ""
 
 
 def _signature(data: bytes, node: Node) -> Signature:
