@@ -19,7 +19,7 @@ SOURCES := setup.py $(wildcard cext/*.pyx cext/*.pxi cext/*.pxd cext/*.h xor_fas
 export XOR_FAST_BUILD = $(patsubst -%,%,$(KIND))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test vectors compare lint debug asan fuzz coverage bench load sim demo pcap-frames packages dist wheels clean
+.PHONY: help build run test vectors compare tshark lint debug asan fuzz coverage bench load sim demo pcap-frames packages dist wheels clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ vectors: build $(VENV)/with-test  ## make the published test vectors anew out of
 
 compare: build  ## COUNT random messages and COUNT mutants through the codec and the slow reference (SEED, ARGS='--jobs 1')
 	@$(BIN)/python -m tests.compare --count $(COUNT) $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)
+
+tshark: build $(VENV)/with-test  ## COUNT (10,000) random messages, judged by Wireshark's dissector
+	@tools/packages test
+	@XOR_FAST_TSHARK_COUNT=$(if $(filter file,$(origin COUNT)),10000,$(COUNT)) $(BIN)/python -m pytest tests/wireshark $(ARGS)
 
 lint: build $(VENV)/with-test  ## ruff check, ruff format --check and mypy --strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

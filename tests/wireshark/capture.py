@@ -19,16 +19,16 @@ def run(*arguments: str) -> str:
 
 
 VERSION = run("--version").split()[2] if TSHARK else ""
-PORT = 6084
+CLIENT_PORT, PORT = 40000, 6084
 SEGMENT = 16384
 # The models of Kinds that stand in an overlay's configuration, which the dissector has not seen
 KINDS = {5: "XMPP-LOCATION DICTIONARY", 0xF0000001: "K1 SINGLE", 0xF0000002: "K2 ARRAY", 0xFFFFFFFD: "K3 DICTIONARY"}
 OPTIONS = [f'-ouat:reload_kindids:"{kind}",' + ",".join(f'"{w}"' for w in row.split()) for kind, row in KINDS.items()]
 
 
-def write(path: Path, frames: Iterable[tuple[int, bytes]]) -> Path:
-    """A pcap file of one TCP connection to PORT: (side, frame) each, side 0 the client; a frame begins a segment."""
-    ends = ((b"\x0a\0\0\1", 40000), (b"\x0a\0\0\2", PORT))
+def write(path: Path, frames: Iterable[tuple[int, bytes]], port: int = PORT) -> Path:
+    """A pcap file of one TCP connection: (side, frame) each, side 0 the client; a frame begins a segment."""
+    ends = ((b"\x0a\0\0\1", CLIENT_PORT), (b"\x0a\0\0\2", port))
     sent = [1, 1]
     now = 0
     with path.open("wb") as file:

@@ -37,7 +37,7 @@ class DissectableMessages(RandomMessages):
     def __init__(self, random: Random, certificates: list[bytes]) -> None:
         super().__init__(random)
         self._certificates = certificates
-        self._kind_at_work = 0
+        self.kind_at_work = 0
 
     def encoded(self) -> bytes:
         """A message; what is too large for its length fields, or for the dissector, is made anew."""
@@ -111,7 +111,7 @@ class DissectableMessages(RandomMessages):
         return kind + 1000 if kind in MODELS or kind in LATER_KINDS else kind
 
     def of_a_kind(self, cls: Callable[[int, int, Any], T], make: Callable[[DataModel | None], object]) -> T:
-        kind = self._kind_at_work = self.kind()
+        kind = self.kind_at_work = self.kind()
         model = MODELS.get(kind)
         return cls(kind, self.u64(), self.few(lambda: make(model)))
 
@@ -119,9 +119,9 @@ class DissectableMessages(RandomMessages):
         value = super().data_value()
         if not value.exists:
             return m.DataValue(False, b"")
-        if self._kind_at_work == TURN_SERVICE:
+        if self.kind_at_work == TURN_SERVICE:
             return m.DataValue(True, reference.encode_struct(m.TurnServer(self.bits(8), self.address())))
-        if self._kind_at_work in (CERTIFICATE_BY_NODE, CERTIFICATE_BY_USER):
+        if self.kind_at_work in (CERTIFICATE_BY_NODE, CERTIFICATE_BY_USER):
             return m.DataValue(True, self.x509())
         return value
 
