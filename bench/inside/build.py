@@ -1,4 +1,4 @@
-"""Compiles loops.pyx with forward.c, with the flags of a released module; needs OpenSSL's headers.
+"""Compiles loops.pyx with forward.c, as fast as the compiler can make them; needs OpenSSL's headers.
 
     python bench/inside/build.py
 
