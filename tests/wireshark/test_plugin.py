@@ -186,9 +186,11 @@ def test_the_tree_says_it_in_words(tmp_path: Path) -> None:
 
 
 def test_application_5222_has_its_name(tmp_path: Path) -> None:
-    attach = m.AppAttachReqAns(b"u", b"p", 5222, b"passive", ())
-    path = written(tmp_path, frame(Code.APP_ATTACH_REQ, attach))
-    assert "    application: xmpp (XEP-0415) (5222)\n" in capture.tshark(path, PLUGIN, "-Oxor")
+    candidate = m.IceCandidate(m.IpAddressPort(1, b"\1\2\3\4", 5), 4, b"f", 678)
+    attach = m.AppAttachReqAns(b"u", b"p", 5222, b"passive", (candidate,))
+    text = capture.tshark(written(tmp_path, frame(Code.APP_ATTACH_REQ, attach)), PLUGIN, "-Oxor")
+    assert "    application: xmpp (XEP-0415) (5222)\n" in text
+    assert "    IceCandidate: priority 678\n        priority: 678\n        type: host (1)\n" in text
 
 
 @pytest.mark.parametrize(
