@@ -126,7 +126,7 @@ def test_the_codec_passes_its_tests_without_openssl(without_openssl: Installed, 
 
 @pytest.mark.parametrize(
     "arguments",
-    ["quickstart", "enroll juliet@capulet.lit --out new", "node --data new", "lookup juliet@capulet.lit", "demo"],
+    ["quickstart", "node --data new", "lookup juliet@capulet.lit", "status", "demo"],
 )
 def test_a_command_without_openssl_says_what_to_install(
     arguments: str, without_openssl: Installed, tmp_path: Path
@@ -148,14 +148,16 @@ def test_the_driver_without_openssl_raises_a_named_error(
     assert "libssl-dev" in run(without_openssl.python, "-c", program, cwd=tmp_path).stdout
 
 
-def test_the_simulator_needs_no_openssl(without_openssl: Installed, tmp_path: Path) -> None:
-    run(without_openssl.python.parent / "xor-fast", "sim", "--nodes", "4", cwd=tmp_path)
+@pytest.mark.parametrize("arguments", ["sim --nodes 4", f"dump {reference.encode_struct(PING).hex()}"])
+def test_what_uses_no_link_needs_no_openssl(arguments: str, without_openssl: Installed, tmp_path: Path) -> None:
+    run(without_openssl.python.parent / "xor-fast", *arguments.split(), cwd=tmp_path)
 
 
 def test_the_wheel_holds_what_a_type_checker_and_cython_need(complete: Installed) -> None:
     sources = {path for path in (ROOT / "cext").iterdir() if path.suffix in {".pxd", ".pyi", ".h"}}
     wanted = {f"xor_fast/cext/{path.name}" for path in sources} | {"xor_fast/py.typed", "xor_fast/net/openssl.pyi"}
-    assert wanted <= names(complete.wheel)
+    package = {f"xor_fast/{path.relative_to(ROOT / 'xor_fast')}" for path in (ROOT / "xor_fast").rglob("*.py")}
+    assert wanted | package <= names(complete.wheel)
     assert {name.split("/")[0] for name in names(complete.wheel)} == {
         "xor_fast",
         complete.wheel.name.split("-cp")[0] + ".dist-info",

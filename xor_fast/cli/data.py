@@ -16,14 +16,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import time_ns
+from typing import TYPE_CHECKING
 
 from xor_fast import config
 from xor_fast.config import Overlay
 from xor_fast.errors import ConfigError, TrustError
-from xor_fast.net.tls import Credentials
 from xor_fast.trust import authority
 from xor_fast.trust.authority import Authority
 from xor_fast.trust.signatures import Identity
+
+if TYPE_CHECKING:
+    from xor_fast.net.tls import Credentials
 
 _HOUR_MS = 3_600_000
 CLOCK_SKEW_MS = _HOUR_MS  # a certificate is valid from so long ago, for nodes whose clock is behind
@@ -65,8 +68,10 @@ class DataDirectory:
     def overlay(self) -> Overlay:
         return read_overlay(self.document)
 
-    def credentials(self, overlay: Overlay) -> tuple[Identity, Credentials]:
+    def credentials(self, overlay: Overlay) -> "tuple[Identity, Credentials]":
         """The identity, and the same for TLS."""
+        from xor_fast.net.tls import Credentials  # enrolling and reading need no TLS, which may not have been built
+
         key = _read(self.key, "enrol an identity: xor-fast enroll")
         try:
             identity = Identity.from_pem(_read(self.certificate, "enrol an identity: xor-fast enroll"), key, overlay)

@@ -1,7 +1,6 @@
 """What the values of fields mean to a person, and what lies within those that are bytes to the layer they stand in."""
 
 import ipaddress
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -11,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from xor_fast import messages
 from xor_fast.cext import codec, ids
+from xor_fast.cli.dump._certificates import node_ids_of, user_of
 from xor_fast.cli.dump.layout import ENUMS, Node, Walk, name_of
 from xor_fast.config import NAMED_KINDS
 from xor_fast.errors import ErrorCode, WireError
 from xor_fast.messages import Body, Code, DataModel, OptionFlags
-from xor_fast.trust.certificates import XMPP_ADDR
 
 BODIES: dict[int, type[Body]] = {
     Code.PROBE_REQ: messages.ProbeReq,
@@ -102,7 +101,7 @@ class Reader:
     def __init__(self, node_id_length: int, kinds: Mapping[int, Kind], overlay_name: str | None) -> None:
         self.node_id_length = node_id_length
         self.kinds = kinds
-        self.models = {number: kind.model for number, kind in kinds.items()}
+        self.models: dict[int, DataModel] = {number: kind.model for number, kind in kinds.items()}
         self._overlay_name = overlay_name
         self._readings: dict[str, Callable[[Walk, Node], None]] = {
             "message": self._message,
@@ -248,37 +247,6 @@ BYTES: dict[str, Callable[[bytes], str]] = {"text": text, "ip": lambda value: st
 
 
 # --- certificates -------------------------------------------------------------------------------------
-
-
-def node_ids_of(certificate: x509.Certificate) -> list[bytes]:
-    """Of its RELOAD URIs (RFC 6940 14.15), whatever overlay they name; also bare ones, as some software writes them."""
-    found = []
-    for uri in _names(certificate, x509.UniformResourceIdentifier):
-        match = re.match(r"reload://((?:[0-9a-f]{2})+)@", uri, re.IGNORECASE)
-        destination = bytes.fromhex(match[1]) if match else b""
-        if destination[:1] == b"\x01" and destination[1] == len(destination) - 2:
-            found.append(destination[2:])
-        elif 16 <= len(destination) <= 20:
-            found.append(destination)
-    return found
-
-
-def user_of(certificate: x509.Certificate) -> str:
-    """Its user name (RFC 6940 11.3), or ""."""
-    addresses = [
-        name.value[2:].decode("utf-8", "replace")
-        for name in _names(certificate, x509.OtherName)
-        if name.type_id == XMPP_ADDR
-    ]
-    return next(iter(addresses + list(_names(certificate, x509.RFC822Name))), "")
-
-
-def _names(certificate: x509.Certificate, kind: type) -> list:  # type: ignore[type-arg]
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        return extension.value.get_values_for_type(kind)
-    except Exception:  # what the library raises over foreign bytes is an open set
-        return []
 
 
 def describe_certificate(der: bytes) -> dict[str, object]:
