@@ -29,12 +29,13 @@ BUILD = ROOT / "build" / "fuzz"
 CORPUS = HERE / "corpus"
 MAX_LENGTH = 1500  # bytes of an input; longer ones come from seeds.long_lists
 MAX_KEPT = 2500  # bytes of a target's corpus in the repository
-REASON = re.compile(r"^.*(?:AssertionError|WireError|Error:|runtime error:|ERROR: \w+:).*$", re.MULTILINE)
+REASON = re.compile(r"^(?:\S*Error\b.*|.*(?:runtime error:|ERROR: \w+:).*)$", re.MULTILINE)
 PROGRESS = re.compile(r"#\d+\s+DONE\s+cov: (\d+) ft: (\d+) corp: (\d+)/(\w+)")
 
 
-def environment(target: str, stats: Path) -> dict[str, str]:
-    options = "detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1"
+def environment(target: str, stats: Path, stack_depth: int) -> dict[str, str]:
+    # No stack is kept with every allocation: a kept input can be run again with all of it (--repeat).
+    options = f"detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1:malloc_context_size={stack_depth}"
     return os.environ | {
         "ASAN_OPTIONS": options,
         "UBSAN_OPTIONS": "print_stacktrace=1",
@@ -47,9 +48,9 @@ def environment(target: str, stats: Path) -> dict[str, str]:
     }
 
 
-def start(target: str, stats: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(BUILD / "fuzzer"), *arguments]
-    return subprocess.run(command, env=environment(target, stats), capture_output=True, text=True, errors="replace")
+def start(target: str, stats: Path, *arguments: str, stack_depth: int = 0) -> subprocess.CompletedProcess[str]:
+    command, variables = [str(BUILD / "fuzzer"), *arguments], environment(target, stats, stack_depth)
+    return subprocess.run(command, env=variables, capture_output=True, text=True, errors="replace")
 
 
 def settings_of(seed: bytes) -> bytes:
@@ -79,7 +80,7 @@ class Target:
         prefix = f"-artifact_prefix={self.crashes}/{self.name}-"
         done = start(
             self.name, self.stats, limit, prefix, f"-seed={seed}", f"-max_len={MAX_LENGTH}", "-timeout=20",
-            "-rss_limit_mb=2048", "-print_final_stats=1", "-len_control=50", str(self.folder),
+            "-rss_limit_mb=2048", "-print_final_stats=1", "-len_control=50", "-entropic=0", str(self.folder),
         )  # fmt: skip
         found = PROGRESS.search(done.stderr)
         figures: dict[str, Any] = {"target": self.name, "seconds": round(time.monotonic() - began, 1), "seed": seed}
@@ -166,7 +167,7 @@ def campaign(arguments: argparse.Namespace, names: list[str]) -> int:
         target = Target(name)
         target.unpack(all_seeds)
         row = target.fuzz(arguments.runs, share, arguments.seed)
-        if "failure" not in row:
+        if "failure" not in row and not arguments.only_fuzz:
             target.minimise()
             row |= target.long_lists()
         row["per_second"] = round(row.get("executions", 0) / row["seconds"])
@@ -195,6 +196,7 @@ def main() -> int:
     parser.add_argument("--time", type=float, default=60.0, help="seconds for all targets together")
     parser.add_argument("--runs", type=int, default=0, help="executions of each target, whatever time it takes")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only-fuzz", action="store_true", help="no long lists, and nothing kept in the repository")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, default=BUILD / "report.json")
     parser.add_argument("--repeat", type=Path, help="a kept input, run once for the one target named")
@@ -203,7 +205,7 @@ def main() -> int:
     if not names:
         parser.error(f"no target is called {' or '.join(arguments.targets)}; there are {', '.join(parsers.TARGETS)}")
     if arguments.repeat:
-        done = start(names[0], BUILD / "stats" / "repeat.json", str(arguments.repeat))
+        done = start(names[0], BUILD / "stats" / "repeat.json", str(arguments.repeat), stack_depth=30)
         print(done.stderr)
         return done.returncode
     return campaign(arguments, names)
