@@ -42,6 +42,8 @@ class KindDefinition(msgspec.Struct, frozen=True):
     max_count          values (entries) at one resource
     max_size           bytes of one value
     max_node_multiple  largest i of NODE-MULTIPLE, 1 to 255 (notes 5.15); 0 for the other policies
+    is_findable        may Find tell where values of this Kind are (RFC 6940 7.4.4.2)? A usage says so: the document has
+                       no element for it
     """
 
     id: int
@@ -51,6 +53,7 @@ class KindDefinition(msgspec.Struct, frozen=True):
     max_count: int
     max_size: int
     max_node_multiple: int = 0
+    is_findable: bool = True
 
 
 class Overlay(msgspec.Struct, frozen=True, kw_only=True):

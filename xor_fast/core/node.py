@@ -19,6 +19,8 @@ from xor_fast.core.appattach import AppAttach, AppConnection
 from xor_fast.core.attach import Attach
 from xor_fast.core.kinds import KindRegistry
 from xor_fast.core.ping import PingService, Pong
+from xor_fast.core.probe import ProbeService
+from xor_fast.core.queries import Queries
 from xor_fast.core.request import Handlers, Refuse, Request
 from xor_fast.core.storage import Storage
 from xor_fast.core.timers import Timers
@@ -98,13 +100,17 @@ class Node:
         self.topology: Topology = Topology(self)
         self.storage: Storage = Storage(self)
         self.writer: Writer = Writer(self)
+        self.queries: Queries = Queries(self)
         self.pings: PingService = PingService(self)
+        self.probes: ProbeService = ProbeService(self)
         self._handlers: Handlers = {
             **self.attach.handlers,
             **self.app_attaches.handlers,
             **self.topology.handlers,
             **self.storage.handlers,
+            **self.queries.handlers,
             **self.pings.handlers,
+            **self.probes.handlers,
         }
         self._counts: Counter[str] = Counter()
         self._actions: list[Action] = []

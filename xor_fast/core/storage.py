@@ -1,10 +1,12 @@
 """What this node stores for others: checks, values, lifetimes, generation counters (RFC 6940 7.4).
 
 A value is kept and served as the structure that was signed; its certificate is kept with it. Where copies go is
-`core/replication.py`.
+`core/replication.py`; how they are read, `core/queries.py`.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,16 +21,11 @@ from xor_fast.errors import ConfigError, ErrorCode, TrustError, WireError
 from xor_fast.messages import (
     CertificateType,
     Code,
-    DataModel,
     DataValue,
     DictionaryEntry,
-    FetchAns,
-    FetchKindResponse,
-    FetchReq,
     GenericCertificate,
     StoreAns,
     StoredData,
-    StoredDataSpecifier,
     StoreKindData,
     StoreKindResponse,
     StoreReq,
@@ -115,10 +112,11 @@ class Storage:
     def __init__(self, node: "Node") -> None:
         self._node = node
         self._shelves: dict[bytes, dict[int, Shelf]] = {}
+        self._places: dict[int, list[bytes]] = {}  # Kind-ID -> Resource-IDs with a shelf for it, sorted: for Find
         self._bytes = 0
         self._sweep: Timer | None = None
         self.replication: Replication = Replication(node, self)
-        self.handlers: Handlers = {Code.STORE_REQ: self._on_store, Code.FETCH_REQ: self._on_fetch}
+        self.handlers: Handlers = {Code.STORE_REQ: self._on_store}
 
     # --- what is here --------------------------------------------------------------------------------
 
@@ -132,6 +130,20 @@ class Storage:
 
     def shelf(self, resource: bytes, kind: int) -> Shelf | None:
         return self._shelves.get(resource, {}).get(kind)
+
+    def _put_up(self, resource: bytes, kind: int) -> Shelf:
+        """The shelf there, a new one if need be."""
+        kinds = self._shelves.setdefault(resource, {})
+        if kind not in kinds:
+            kinds[kind] = Shelf()
+            insort(self._places.setdefault(kind, []), resource)
+        return kinds[kind]
+
+    def places_from(self, resource: bytes, kind: int) -> Iterator[bytes]:
+        """Resource-IDs with a shelf for this Kind, clockwise from this one, once around."""
+        places = self._places.get(kind, [])
+        start = bisect_left(places, resource)
+        return chain(islice(places, start, None), islice(places, start))
 
     def everything(self) -> Iterator[tuple[bytes, int, bytes, Held]]:
         """(Resource-ID, Kind-ID, key, value) of all that is held; the store may change meanwhile."""
@@ -172,16 +184,19 @@ class Storage:
         return tuple(responses)
 
     def _check_request(self, body: StoreReq) -> None:
-        if len(body.resource) != _RESOURCE_ID_LENGTH:
-            raise Refuse(ErrorCode.INVALID_MESSAGE, "a Resource-ID has 16 bytes in CHORD-RELOAD")
+        self.check_resource(body.resource)
         kinds = [kind_data.kind for kind_data in body.kind_data]
         if len(set(kinds)) != len(kinds):
             raise Refuse(ErrorCode.INVALID_MESSAGE, "a Kind stands twice in one Store")  # 7.4.1.1
         if sum(len(kind_data.values) for kind_data in body.kind_data) > limits.MAX_VALUES_PER_STORE:
             raise Refuse(ErrorCode.DATA_TOO_LARGE, f"more than {limits.MAX_VALUES_PER_STORE} values in one Store")
-        self._check_known(kinds)
+        self.check_known(kinds)
 
-    def _check_known(self, kinds: list[int]) -> None:
+    def check_resource(self, resource: bytes) -> None:
+        if len(resource) != _RESOURCE_ID_LENGTH:
+            raise Refuse(ErrorCode.INVALID_MESSAGE, "a Resource-ID has 16 bytes in CHORD-RELOAD")
+
+    def check_known(self, kinds: list[int]) -> None:
         unknown = [kind for kind in kinds if kind not in self._node.kinds]
         if unknown:
             listed = UnknownKinds(tuple(unknown[:63]))  # a length of one byte (7.4.1.2)
@@ -261,7 +276,7 @@ class Storage:
         for kind_data in body.kind_data:
             if not kind_data.values:
                 continue  # whoever brings no value has proved no right to a place here
-            shelf = self._shelves.setdefault(body.resource, {}).setdefault(kind_data.kind, Shelf())
+            shelf = self._put_up(body.resource, kind_data.kind)
             changed = False
             for change in changes:
                 if change.kind == kind_data.kind and shelf.values.get(change.key) is not change.held:
@@ -273,49 +288,6 @@ class Storage:
             elif changed:
                 shelf.generation = shelf.generation % limits.MAX_GENERATION + 1  # a replica may have brought the last
         self._node.count("stores_original" if is_original else "stores_replica")
-
-    # --- Fetch ---------------------------------------------------------------------------------------
-
-    def _on_fetch(self, now: float, request: Request) -> None:
-        body = request.message.body
-        assert isinstance(body, FetchReq)
-        self._check_known([specifier.kind for specifier in body.specifiers])
-        responses = []
-        certificates: dict[GenericCertificate, None] = {}
-        size = 0
-        for specifier in body.specifiers:
-            shelf = self.shelf(body.resource, specifier.kind)
-            generation = shelf.generation if shelf else 0
-            values: list[StoredData] = []
-            # 7.4.2.2: nothing to send if the asker has this generation; 0 never counts as "has" (notes 5.12).
-            if not specifier.generation or specifier.generation != generation:
-                for data, held in self._select(now, shelf, specifier):
-                    size += limits.MIN_STORED_DATA + len(key_of(data)) + len(data_value(data).value)
-                    if size > self._node.overlay.max_message_size:  # noticed before it is built: a key asked for often
-                        raise Refuse(ErrorCode.RESPONSE_TOO_LARGE, "ask for fewer values at a time")
-                    values.append(data)
-                    certificates.update(dict.fromkeys(held.certificates if held else ()))
-            responses.append(FetchKindResponse(specifier.kind, generation, tuple(values)))
-        self._node.count("fetches_answered")
-        self._node.answer(now, request, Code.FETCH_ANS, FetchAns(tuple(responses)), tuple(certificates))
-
-    def _select(
-        self, now: float, shelf: Shelf | None, specifier: StoredDataSpecifier
-    ) -> Iterator[tuple[StoredData, Held | None]]:
-        """The asked values; what is asked for by name and not here is a synthetic nonexistent value (7.4.2.2)."""
-        values = shelf.values if shelf else {}
-        is_dictionary = self._node.kinds.models[specifier.kind] is DataModel.DICTIONARY
-        keys = [key for key in specifier.model_specifier or () if isinstance(key, bytes)] or list(values)
-        if not is_dictionary:
-            keys = [b""]
-        for key in keys:
-            held = values.get(key)
-            data = held.served(now) if held else None
-            if data is not None:
-                yield data, held
-            elif specifier.model_specifier or not is_dictionary:
-                missing = DataValue(False, b"")
-                yield StoredData(0, 0, DictionaryEntry(key, missing) if is_dictionary else missing), None
 
     # --- lifetimes -----------------------------------------------------------------------------------
 
@@ -358,6 +330,8 @@ class Storage:
             for kind, shelf in list(kinds.items()):
                 if not shelf.values and now - shelf.empty_since >= limits.COUNTER_MEMORY:
                     del kinds[kind]
+                    places = self._places[kind]
+                    del places[bisect_left(places, resource)]
             if not kinds:
                 del self._shelves[resource]
 
@@ -399,7 +373,7 @@ class Storage:
         if kind is None or data.lifetime <= away or not self._node.kinds.permits(store.resource, kind, data, signer):
             self._node.count("import_refused")
             return 0
-        shelf = self._shelves.setdefault(store.resource, {}).setdefault(kind.id, Shelf())
+        shelf = self._put_up(store.resource, kind.id)
         there = shelf.values.get(key_of(data))
         if there is None or there.data.storage_time < data.storage_time:
             lived = msgspec.structs.replace(data, lifetime=data.lifetime - away)

@@ -60,7 +60,7 @@ class Topology:
         self.fingers: Fingers = Fingers(node)
         self.liveness: Liveness = Liveness(node)
         self.partition: Partition = Partition(node)
-        self._since = 0.0
+        self._since: float | None = None
         self._avoid: dict[bytes, float] = {}  # Node-ID -> until when no hearsay makes us Attach to it
         self._hearsay: Counter[bytes] = Counter()  # who named a node -> Attaches under way because of it
         self._told: dict[bytes, UpdateReq] = {}  # the last Update each linked node was sent
@@ -246,7 +246,7 @@ class Topology:
             successors, predecessors = self._neighbours()
             fingers = sorted(self._node.ring)  # 10.7: in ascending order
             body = UpdateReq(
-                self._uptime(now), ChordUpdateType.FULL, tuple(predecessors), tuple(successors), tuple(fingers)
+                self.uptime(now), ChordUpdateType.FULL, tuple(predecessors), tuple(successors), tuple(fingers)
             )
             self._send_update(now, node_id, body)
 
@@ -255,13 +255,13 @@ class Topology:
         successors, predecessors = self._neighbours()
         if first_predecessor is not None:
             predecessors = [first_predecessor, *predecessors][:_EACH_SIDE]
-        return UpdateReq(self._uptime(now), ChordUpdateType.NEIGHBORS, tuple(predecessors), tuple(successors))
+        return UpdateReq(self.uptime(now), ChordUpdateType.NEIGHBORS, tuple(predecessors), tuple(successors))
 
     def _update_for(self, now: float, node_id: bytes) -> UpdateReq:
         successors, predecessors = self._neighbours()
         if node_id in successors or node_id in predecessors or self._belongs_near(node_id):
             return self.neighbors_update(now)
-        return UpdateReq(self._uptime(now), ChordUpdateType.PEER_READY)
+        return UpdateReq(self.uptime(now), ChordUpdateType.PEER_READY)
 
     def _send_update(self, now: float, node_id: bytes, body: UpdateReq) -> None:
         link = self._node.switch.link_of(node_id)
@@ -312,8 +312,9 @@ class Topology:
     def _jittered_interval(self) -> float:
         return self._node.overlay.update_interval * (0.75 + 0.5 * self._node.rng.random())
 
-    def _uptime(self, now: float) -> int:
-        return int(now - self._since)
+    def uptime(self, now: float) -> int:
+        """Seconds since this peer claimed its range; 0 before (6.4.2.5.2, 10.7)."""
+        return 0 if self._since is None else int(now - self._since)
 
     # --- Updates: receiving --------------------------------------------------------------------------
 
