@@ -14,6 +14,7 @@ import json
 import os
 import random
 import resource
+import signal
 import sys
 import time
 from collections import Counter
@@ -126,7 +127,8 @@ def check_one(number: int, make: RandomMessages, mutants: Mutants, found: Counte
     found["messages"] += 1
     found[f"code {message.code if message.code in CODE_NAMES else 'other'}"] += 1
     found["mutants"] += 1
-    mutant, overlay = mutants.of_message(encoded), mutants.overlay(make.node_id_length)
+    mutant = mutants.of_message(encoded) if number % 8 < 5 else mutants.of_encoding(message, encoded)
+    overlay = mutants.overlay(make.node_id_length)
     found["mutants decoded"] += check_bytes(m.Message, mutant, *overlay)
     if number % 8 == 0:
         check_signature_input(encoded if number % 16 else mutant, make.node_id_length)
@@ -204,12 +206,16 @@ class Progress:
 
 
 def compare(seed: str, count: int, jobs: int, first: int = 0) -> dict[str, Any]:
-    """At least `count` messages and as many mutants from number `first` on; the figures, or Difference."""
+    """At least `count` messages and as many mutants from number `first` on; the figures, or Difference. An interrupt
+    ends it early."""
     progress, found = Progress(count), Counter[str]()
     start = first // CHUNK
-    for chunk in chunks_done(seed, iter(range(start, start - (-count // CHUNK))), jobs):
-        found += chunk
-        progress.show(found["messages"])
+    try:
+        for chunk in chunks_done(seed, iter(range(start, start - (-count // CHUNK))), jobs):
+            found += chunk
+            progress.show(found["messages"])
+    except KeyboardInterrupt:  # what is done counts
+        pass
     codes = {name: found[f"code {code}"] for code, name in CODE_NAMES.items()} | {"other": found["code other"]}
     totals = {name: found[name] for name in TOTALS}
     return {"seed": seed, "differences": 0, **totals, "seconds": progress.seconds(), "codes": codes}
@@ -222,6 +228,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--first", type=int, default=0, help="the number of the first message, to see one again")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"seed {options.seed}", file=sys.stderr)
     try:
         print(json.dumps(compare(options.seed, options.count, options.jobs, options.first)))

@@ -1,7 +1,8 @@
 """Damaged messages by the million, most of them damaged behind the first checks.
 
-A message is taken apart where its lengths say, one part is edited or exchanged, and the parts are put together with
-true lengths, so that what refuses the mutant, if anything does, is the parser of that part.
+Either the bytes of a message are taken apart where its lengths say, one part is edited or exchanged, and the parts are
+put together with true lengths; or the contents of any vector are edited while the reference encodes the message. What
+refuses the mutant, if anything does, is then the parser of just that part.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from random import Random
 
 import msgspec
 
+from tests.reference import codec as reference
 from tests.reference.random_messages import KINDS, NODE_ID_LENGTHS
 from xor_fast.messages import Body, Code, DataModel, Destination, Message
 
@@ -95,6 +97,19 @@ class Mutants:
                 parts[which] = self.edited_part(which, parts[which])
         self._last = parts
         return joined(parts, wrong, by)
+
+    def of_encoding(self, value: Body, data: bytes) -> bytes:
+        """`data`, which is `value` encoded, with one or some of its vectors damaged inside."""
+        reference.inside_of_a_vector = self._edited_one_in_eight
+        try:
+            return reference.encode_struct(value)
+        except reference.Invalid:  # longer than its length field
+            return data
+        finally:
+            reference.inside_of_a_vector = reference.undamaged
+
+    def _edited_one_in_eight(self, inside: bytes) -> bytes:
+        return inside if self.bits(3) else self.edited(inside)
 
     def edited_part(self, which: int, part: bytes) -> bytes:
         if which == FIXED:
