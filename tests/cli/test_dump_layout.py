@@ -12,8 +12,9 @@ from xor_fast.cext import codec
 from xor_fast.cli.dump.checks import Checker
 from xor_fast.cli.dump.content import BODIES, DEFAULT_KINDS, Kind, Reader
 from xor_fast.cli.dump.items import Dumper, Item
-from xor_fast.cli.dump.layout import LAYOUTS, Node, Walk
+from xor_fast.cli.dump.layout import LAYOUTS
 from xor_fast.cli.dump.show import as_json, complaint, lines
+from xor_fast.cli.dump.walk import Node, Walk
 from xor_fast.errors import ConfigError, WireError
 from xor_fast.messages import RELO_TOKEN
 
@@ -127,7 +128,7 @@ def test_every_structure_and_every_body_has_a_layout() -> None:
 
 def dumper_of(vector: dict[str, Any]) -> Dumper:
     length, models = overlay_of(vector)
-    kinds = {number: Kind(model) for number, model in models.items()} if "kinds" in vector else DEFAULT_KINDS
+    kinds = DEFAULT_KINDS if not vector else {number: Kind(model) for number, model in models.items()}
     return Dumper(length, kinds, None, Checker(None, [], 0))
 
 
@@ -225,6 +226,11 @@ def test_any_bytes_are_shown_or_refused_in_one_line(rng: random.Random) -> None:
 # --- what lies within ---------------------------------------------------------------------------------
 
 
+def shown(value: messages.Body) -> Item:
+    (item,) = dumper_of({}).one(codec.encode_struct(value), type(value).__name__)
+    return item
+
+
 def test_within_values_and_errors_and_leave_data_is_shown_what_they_hold() -> None:
     location = bytes.fromhex("02 0015 00 0012 0110") + b"\xa1" * 16
     leave = messages.LeaveReq(b"\xb0" * 16, bytes.fromhex("01 0010") + b"\xa1" * 16)
@@ -235,7 +241,7 @@ def test_within_values_and_errors_and_leave_data_is_shown_what_they_hold() -> No
         (unknown_kind, "error_info", "UnknownKinds"),
         (too_low, "error_info", "StoreAns"),
     ]:
-        item = read({"structure": type(outer).__name__}, codec.encode_struct(outer))
+        item = shown(outer)
         assert item.problem is None
         found = item.top.child(value)
         assert found is not None
@@ -244,7 +250,7 @@ def test_within_values_and_errors_and_leave_data_is_shown_what_they_hold() -> No
     stored = messages.StoredData(0, 0, messages.DictionaryEntry(b"k", messages.DataValue(True, location)))
     for kind, form in ((5, "XmppLocation"), (1, "opaque<4>")):
         request = messages.StoreReq(b"r", 0, (messages.StoreKindData(kind, 0, (stored,)),))
-        item = read({"structure": "StoreReq"}, codec.encode_struct(request))
+        item = shown(request)
         values = [node for node in item.top.walk() if node.name == "value" and node.size == 4 + len(location)]
         assert [node.form for node in values] == [form]
 
@@ -252,7 +258,7 @@ def test_within_values_and_errors_and_leave_data_is_shown_what_they_hold() -> No
 def test_a_value_that_is_no_location_is_told_and_the_message_stays_good() -> None:
     stored = messages.StoredData(0, 0, messages.DictionaryEntry(b"k", messages.DataValue(True, b"\x02\x00\x01\x00")))
     request = messages.StoreReq(b"r", 0, (messages.StoreKindData(5, 0, (stored,)),))
-    item = read({"structure": "StoreReq"}, codec.encode_struct(request))
+    item = shown(request)
     assert item.problem is None
     said = [node.meaning for node in item.top.walk() if node.value == b"\x02\x00\x01\x00"]
     assert len(said) == 1

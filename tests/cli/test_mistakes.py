@@ -31,6 +31,8 @@ def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None
         (["quickstart", "--listen", "localhost:6084"], ["--listen localhost:6084"]),
         (["quickstart", "--listen", "127.0.0.1:66000"], ["--listen"]),
         (["quickstart", "--listen", "127.0.0.1:-1"], ["--listen"]),
+        (["quickstart", "--pcap", "x", "--keylog", "y"], ["leave out --keylog"]),
+        (["quickstart", "--listen", "127.0.0.1:0", "--keylog", "nowhere/keys"], ["nowhere/keys", "cannot be written"]),
     ],
 )
 def test_one_line(command: Command, arguments: list[str], words: list[str]) -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from xor_fast.cext import codec, ids
 from xor_fast.cli.dump._certificates import node_ids_of, user_of
 from xor_fast.cli.dump.content import rfc_name
-from xor_fast.cli.dump.layout import Node
+from xor_fast.cli.dump.walk import Node
 from xor_fast.config import Overlay
 from xor_fast.errors import TrustError, WireError
 from xor_fast.messages import (

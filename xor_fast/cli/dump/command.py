@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +54,7 @@ def dump(inputs: list[str], options: Options) -> int:
     overlay = read_overlay(options.config) if options.config else None
     dumper = _dumper(options, overlay)
     is_good, is_first = True, True
+    warnings.simplefilter("ignore")  # of cryptography, about certificates that others made
     try:
         for shown in _shown(inputs, options, dumper, output):
             _print(shown, options, output, is_first=is_first)

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from xor_fast import messages
 from xor_fast.cext import codec, ids
 from xor_fast.cli.dump._certificates import node_ids_of, user_of
-from xor_fast.cli.dump.layout import ENUMS, Node, Walk, name_of
+from xor_fast.cli.dump.layout import ENUMS, name_of
+from xor_fast.cli.dump.walk import Node, Walk
 from xor_fast.config import NAMED_KINDS
 from xor_fast.errors import ErrorCode, WireError
 from xor_fast.messages import Body, Code, DataModel, OptionFlags

@@ -10,7 +10,8 @@ from xor_fast import messages
 from xor_fast.cext import codec
 from xor_fast.cli.dump.checks import Check, Checker
 from xor_fast.cli.dump.content import BODIES, Kind, Reader, message_form, rfc_name
-from xor_fast.cli.dump.layout import LAYOUTS, Node, Walk
+from xor_fast.cli.dump.layout import LAYOUTS
+from xor_fast.cli.dump.walk import Node, Walk
 from xor_fast.errors import ConfigError, WireError
 from xor_fast.messages import FRAGMENT_WHOLE, RELO_TOKEN, Body
 
@@ -167,7 +168,7 @@ class Dumper:
         key = _number(header, "overlay"), _number(header, "transaction_id")
         fragment_field, parts = _number(header, "fragment"), self._fragments[key]
         offset = fragment_field & 0xFFFFFF
-        parts.payloads[offset] = item.data[payload.offset : payload.end]
+        parts.add(offset, item.data[payload.offset : payload.end])
         if not offset:
             parts.header = item.data[header.offset : header.end]
         if fragment_field & 0x40000000:
@@ -183,21 +184,28 @@ class _Fragments:
     """Of one message. header: that of the first; size: bytes behind it in the whole message, -1 until the last came."""
 
     header: bytes = b""
-    payloads: dict[int, bytes] = field(default_factory=dict)
     size: int = -1
+    _payloads: dict[int, bytes] = field(default_factory=dict)
+    _count: int = 0  # bytes in all of them
+
+    def add(self, offset: int, payload: bytes) -> None:
+        self._count += len(payload) - len(self._payloads.get(offset, b""))
+        self._payloads[offset] = payload
 
     def whole(self) -> bytes:
         """The message before it was fragmented, b"" while something is missing."""
-        joined = b""
-        for offset, payload in sorted(self.payloads.items()):
+        if not self.header or not 0 <= self.size <= self._count:
+            return b""
+        joined = bytearray()
+        for offset, payload in sorted(self._payloads.items()):
             if offset > len(joined):
                 return b""
-            joined = joined[:offset] + payload
-        if not self.header or len(joined) != self.size:
+            joined[offset : offset + len(payload)] = payload  # they may overlap: whoever is on the way may cut anew
+        if len(joined) != self.size:
             return b""
         length = len(self.header) + self.size
         fixed = self.header[:12] + FRAGMENT_WHOLE.to_bytes(4, "big") + length.to_bytes(4, "big")
-        return fixed + self.header[20:] + joined
+        return fixed + self.header[20:] + bytes(joined)
 
 
 def _what_else(data: bytes) -> str:

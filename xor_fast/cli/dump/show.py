@@ -5,7 +5,8 @@ import sys
 from collections.abc import Iterator
 
 from xor_fast.cli.dump.checks import Check
-from xor_fast.cli.dump.layout import LAYOUTS, Node
+from xor_fast.cli.dump.layout import LAYOUTS
+from xor_fast.cli.dump.walk import Node
 from xor_fast.errors import WireError
 
 _AROUND = 8  # bytes of an excerpt on either side of the mistake
