@@ -25,7 +25,6 @@ _OTHER_NAMES = {  # as the RFC or a person calls them, in small letters
     "attachans": "AttachReqAns",
     "appattachreq": "AppAttachReqAns",
     "appattachans": "AppAttachReqAns",
-    "certificate": "GenericCertificate",
 }
 
 
