@@ -62,6 +62,7 @@ coverage: $(VENV)/with-coverage  ## line coverage of Python and Cython, as build
 	@$(MAKE) --no-print-directory build $(VENV)/with-test KIND=-coverage
 	@$(BIN)/python -m coverage run -m pytest $(ARGS)
 	@$(BIN)/python -m coverage html -d build/coverage && $(BIN)/python -m coverage report --skip-covered | tail -n 40
+	@$(BIN)/python -m coverage report --show-missing --fail-under=95 --include='*/cext/codec*'
 
 bench: build $(VENV)/with-test  ## print the table of benchmarks, each beside its reference
 	@tools/packages test bench
