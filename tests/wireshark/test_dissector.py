@@ -168,6 +168,7 @@ def test_tshark_reads_what_we_wrote(verdict: Verdict) -> None:
     assert verdict.compared > 30 * COUNT
 
 
+@pytest.mark.skipif(COUNT < 5000, reason="too few messages to hold everything")
 def test_every_structure_and_code_was_among_them(verdict: Verdict) -> None:
     assert verdict.rows == ROWS.keys()
     assert verdict.codes.keys() >= set(Code)

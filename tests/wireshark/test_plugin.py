@@ -157,7 +157,7 @@ def test_it_shows_what_our_codec_decodes(certificates: list[bytes], tmp_path: Pa
         want = expected(codec.decode_message(data, 16, MODELS))
         assert row == want, data.hex()
         seen = [count + len(values) for count, values in zip(seen, want, strict=True)]
-    assert min(seen) >= 10, str(seen)
+    assert min(seen) > 0, str(seen)
 
 
 def test_the_tree_says_it_in_words(tmp_path: Path) -> None:
