@@ -1,8 +1,10 @@
-"""RELOAD messages and structures <-> the structs of `xor_fast.messages` (RFC 6940 6.3 to 7.4, 10.7 to 10.9).
+"""RELOAD messages and structures <-> the structs of `xor_fast.messages` (RFC 6940 6.3 to 7.4, 9, 10.7 to 10.9,
+XEP-0415 4.2).
 
 For every valid input encode(decode(x)) == x. What is not valid raises WireError with offset, structure and rule.
 Encoding raises WireError for what decoding would refuse or would not give back (an integer too large for its field, a
-field that its type does not have), TypeError for what is no structure.
+field that its type does not have), TypeError for what is no structure. Two things it leaves to the caller: that a body
+given as bytes fits its code, and that all values of a Kind are of its data model.
 Loads no event loop, no TLS, no XML and no cryptography.
 """
 
@@ -40,7 +42,8 @@ def decode_struct(
     node_id_length: int = 16,
     kinds: Mapping[int, DataModel] | None = None,
 ) -> T:
-    """One structure that fills `data` exactly. StoredData alone names no Kind, so its value stays bytes."""
+    """One structure that fills `data` exactly. StoredData alone names no Kind, so its value stays bytes. The length of a
+    ForwardingHeader alone counts the header alone; the header of a fragment with its payload is read by `wire.peek`."""
 
 def encode_struct(value: Body) -> bytes: ...
 def signature_input(data: bytes) -> bytes:
@@ -61,4 +64,5 @@ def value_signature_input(
     identity: SignerIdentity,
 ) -> bytes:
     """What the signature of a stored value covers (7.1): resource_id with its length byte || kind u32 ||
-    storage_time u64 || StoredDataValue (an array index as zero) || SignerIdentity (notes 3.2, 3.3)."""
+    storage_time u64 || StoredDataValue (an array index as zero) || SignerIdentity (notes 3.2, 3.3). TypeError for a value
+    of an unknown Kind: where it ends is not known."""

@@ -1,8 +1,8 @@
 """RELOAD structures as bytes: one plain read and one plain write function per structure, in the order of the RFC.
 
 Reading is strict, so that encode(decode(x)) == x: a Boolean is 0 or 1, nested lengths agree, a vector ends where its
-last item ends. A selector nobody knows ends in WireError (RFC 6940 6.3.1.1), except where the structure carries its own
-length and calls itself extensible: then the item is kept as bytes for whoever passes it on or steps over it.
+last item ends. A selector nobody knows ends in WireError (RFC 6940 6.3.1.1), except where the text lets it be passed
+over: then the item is kept as bytes for whoever passes it on or steps over it.
 Writing refuses what reading would refuse, and what it would silently leave out.
 """
 
@@ -110,6 +110,11 @@ cdef extern from "Python.h":
     void PyTuple_SET_ITEM(PyObject* found, Py_ssize_t at, PyObject* item)
     int _PyTuple_Resize(PyObject** found, Py_ssize_t count) except -1
     void Py_XDECREF(PyObject* value)
+    void PyObject_GC_Track(PyObject* value)
+    void PyObject_GC_UnTrack(PyObject* value)
+    bint PyObject_GC_IsTracked(PyObject* value)
+    long PyLong_AsLong(object number) except? -1
+    object PyNumber_Index(object number)
 
 # The code points the branches below decide by; their names and sections are in xor_fast.messages.
 cdef enum:
@@ -239,9 +244,9 @@ cdef int write_body(Writer* w, uint32_t code, object value) except -1:
 
 cdef int write_contents(Writer* w, object code, object body, object extensions) except -1:
     cdef size_t start
-    put(w, code, 2, "MessageContents")
+    cdef uint32_t number_of_code = <uint32_t>put(w, code, 2, "MessageContents")
     start = begin(w, 4)
-    write_body(w, code, body)
+    write_body(w, number_of_code, body)
     end(w, start, 4, "MessageContents")
     return put_items(w, extensions, 4, write_message_extension, "MessageContents")
 
@@ -420,7 +425,7 @@ cpdef bytes encode_body(object code, object body):
     cdef Writer w
     start(&w)
     try:
-        write_body(&w, code, body)
+        write_body(&w, <uint32_t>number(&w, code, 2, "MessageContents"), body)
         return written(&w)
     finally:
         finish(&w)
@@ -466,6 +471,8 @@ def assemble(header, bytes contents not None, security):
     start(&w)
     try:
         write_forwarding_header(&w, header)
+        if not is_whole(field(header, FORWARDING_HEADER.fragment)):
+            refused(&w, "Message", "a fragment, not a whole message")
         put_fixed(&w, contents, "MessageContents")
         write_security_block(&w, security)
         set_length(&w, 0)

@@ -108,12 +108,15 @@ cdef tuple all_of(Reader* inner, ReadFunction read, const Context* context):
     if not inner.left:
         return (first, second)
     found = PyTuple_New(capacity)
+    PyObject_GC_UnTrack(found)  # nobody may come upon it half empty
     try:
         append(&found, &capacity, &count, first)
         append(&found, &capacity, &count, second)
         while inner.left:
             append(&found, &capacity, &count, read(inner, context))
         _PyTuple_Resize(&found, count)
+        if not PyObject_GC_IsTracked(found):
+            PyObject_GC_Track(found)
         return <tuple>found
     finally:
         Py_XDECREF(found)
@@ -123,6 +126,7 @@ cdef inline int append(PyObject** found, Py_ssize_t* capacity, Py_ssize_t* count
     if count[0] == capacity[0]:
         capacity[0] *= 2
         _PyTuple_Resize(found, capacity[0])
+        PyObject_GC_UnTrack(found[0])
     Py_INCREF(<PyObject*>item)
     PyTuple_SET_ITEM(found[0], count[0], <PyObject*>item)
     count[0] += 1
@@ -204,7 +208,7 @@ cdef uint64_t large_number(Writer* w, object value, int width, str structure) ex
     """What is more than 63 bits long, or no unsigned integer of this width at all."""
     cdef uint64_t n = UINT64_MAX
     if not PyErr_Occurred():
-        n = PyLong_AsUnsignedLongLong(value)
+        n = PyLong_AsUnsignedLongLong(PyNumber_Index(value))
     if n == UINT64_MAX and PyErr_Occurred():
         if not PyErr_ExceptionMatches(OverflowError):
             return UINT64_MAX
@@ -223,14 +227,21 @@ cdef inline uint64_t put(Writer* w, object value, int width, str structure) exce
 
 
 cdef inline int put_boolean(Writer* w, object value) except -1:
-    room(w, 1)[0] = 1 if value else 0
+    if value is not True and value is not False:
+        raise TypeError(f"True or False expected, not {value!r}")
+    room(w, 1)[0] = value is True
     return 0
 
 
-cdef inline int put_fixed(Writer* w, object value, str structure) except -1:
+cdef inline size_t size_of(object value, str structure) except? <size_t>-1:
+    """Of bytes, whatever a subclass says."""
     if not isinstance(value, bytes):
         raise TypeError(f"{structure}: bytes expected, not {type(value).__name__}")
-    cdef size_t count = <size_t>PyBytes_GET_SIZE(value)
+    return <size_t>PyBytes_GET_SIZE(value)
+
+
+cdef inline int put_fixed(Writer* w, object value, str structure) except -1:
+    cdef size_t count = size_of(value, structure)
     memcpy(room(w, count), PyBytes_AS_STRING(value), count)
     return 0
 
@@ -243,7 +254,7 @@ cdef inline size_t begin(Writer* w, int width) except? <size_t>-1:
 
 cdef inline int end(Writer* w, size_t start, int width, str structure) except -1:
     cdef size_t count = w.size - start
-    if count >> (8 * width):
+    if <uint64_t>count >> (8 * width):
         refused(w, structure, f"longer than a length of {8 * width} bits can say")
     big_endian(w.data + start - width, count, width)
     return 0

@@ -7,7 +7,7 @@ cdef object read_node_id(Reader* r, const Context* context):
 
 
 cdef int write_node_id(Writer* w, object value) except -1:
-    cdef size_t count = len(value)
+    cdef size_t count = size_of(value, "NodeId")
     if not MIN_NODE_ID <= count <= MAX_NODE_ID:
         refused(w, "NodeId", "a Node-ID has 16 to 20 bytes")
     if w.node_id_length and count != w.node_id_length:
@@ -24,7 +24,7 @@ cdef object read_resource_id(Reader* r):
 
 
 cdef int write_resource_id(Writer* w, object value) except -1:
-    if len(value) > MAX_RESOURCE_ID:
+    if size_of(value, "ResourceId") > MAX_RESOURCE_ID:
         refused(w, "ResourceId", "longer than 254 bytes")
     return put_opaque(w, value, 1, "ResourceId")
 
@@ -58,10 +58,10 @@ cdef int write_ip_address_port(Writer* w, object value) except -1:
     start = begin(w, 1)
     put_fixed(w, address, "IpAddressPort")
     if type <= IPV6:
-        if len(address) != (4 if type == IPV4 else 16):
+        if size_of(address, "IpAddressPort") != (4 if type == IPV4 else 16):
             refused(w, "IpAddressPort", "the address does not have the length of its type")
         put(w, field(value, at.port), 2, "IpAddressPort")
-    elif field(value, at.port):
+    elif field(value, at.port) != 0:
         refused(w, "IpAddressPort", "an unknown type has no port of its own")
     return end(w, start, 1, "IpAddressPort")
 
@@ -102,7 +102,7 @@ cdef int write_destination(Writer* w, object value) except -1:
     type = number(w, field(value, at.type), 1, "Destination")
     data = field(value, at.value)
     if field(value, at.compact):
-        if type != OPAQUE_ID or len(data) != 2 or not data[0] & COMPACT_BIT:
+        if type != OPAQUE_ID or size_of(data, "Destination") != 2 or not data[0] & COMPACT_BIT:
             refused(w, "Destination", "the 16-bit form is an opaque id of two bytes with the top bit set")
         return put_fixed(w, data, "Destination")
     if not 0 < type < COMPACT_BIT:
@@ -198,7 +198,7 @@ cdef int put_list(Writer* w, size_t length_at, object values, WriteFunction writ
 
 
 cdef int write_forwarding_header(Writer* w, object value) except -1:
-    """The length field counts the header alone; `assemble` puts the length of the message there."""
+    """The length field counts the header alone; whoever writes a message puts its length there."""
     at = &FORWARDING_HEADER
     cdef size_t start = w.size
     expect(value, at.cls)
@@ -221,7 +221,7 @@ cdef int write_forwarding_header(Writer* w, object value) except -1:
 
 
 cdef int set_length(Writer* w, size_t start) except -1:
-    if (w.size - start) >> 32:
+    if <uint64_t>(w.size - start) >> 32:
         refused(w, "ForwardingHeader", "longer than a length of 32 bits can say")
     store_u32(w.data + start + 16, <uint32_t>(w.size - start))
     return 0

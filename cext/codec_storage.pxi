@@ -62,12 +62,21 @@ cdef int write_stored_data_value(Writer* w, object value) except -1:
 cdef int model_of(const Context* context, object kind) except -1:
     """The DataModel of a Kind, or UNKNOWN_KIND."""
     cdef PyObject* found
+    cdef int n
     kinds = <object>context.kinds
+    if kinds is None:
+        return UNKNOWN_KIND
     if PyDict_CheckExact(kinds):
         found = PyDict_GetItemWithError(kinds, kind)
-        return UNKNOWN_KIND if found is NULL else <object>found
-    model = None if kinds is None else kinds.get(kind)
-    return UNKNOWN_KIND if model is None else model
+        if found is NULL:
+            return UNKNOWN_KIND
+        model = <object>found
+    else:
+        model = kinds.get(kind, UNKNOWN_KIND)
+    n = PyLong_AsLong(model) if isinstance(model, int) else -1
+    if n < UNKNOWN_KIND or n > DICTIONARY:
+        raise ConfigError(f"kinds maps a Kind-ID to a DataModel, not to {model!r}")
+    return n
 
 
 cdef object read_stored_data(Reader* r, const Context* context):
@@ -228,14 +237,9 @@ cdef object read_stored_data_specifier(Reader* r, const Context* context):
     return made
 
 
-cdef int write_specifier_item(Writer* w, object value) except -1:
-    if isinstance(value, bytes):
-        return write_dictionary_key(w, value)
-    return write_array_range(w, value)
-
-
 cdef int write_stored_data_specifier(Writer* w, object value) except -1:
     cdef size_t start
+    cdef WriteFunction write
     at = &STORED_DATA_SPECIFIER
     expect(value, at.cls)
     specifier = field(value, at.model_specifier)
@@ -245,7 +249,8 @@ cdef int write_stored_data_specifier(Writer* w, object value) except -1:
     if isinstance(specifier, bytes):
         put_fixed(w, specifier, "StoredDataSpecifier")
     elif specifier is not None:
-        put_items(w, specifier, 2, write_specifier_item, "StoredDataSpecifier")
+        write = write_dictionary_key if specifier and isinstance(specifier[0], bytes) else write_array_range
+        put_items(w, specifier, 2, write, "StoredDataSpecifier")
     return end(w, start, 2, "StoredDataSpecifier")
 
 

@@ -9,7 +9,6 @@ cdef extern from "Python.h":
         Py_ssize_t tp_basicsize
     void* PyObject_Malloc(size_t size)
     object PyObject_Init(PyObject* memory, PyTypeObject* cls)
-    bint PyObject_TypeCheck(object value, PyTypeObject* cls)
     PyTypeObject* Py_TYPE(object value)
     void Py_INCREF(PyObject* value)
 
@@ -23,10 +22,11 @@ cdef extern from "structmember.h":
 cdef inline object blank(PyTypeObject* cls):
     """A struct without any field yet; for read functions only, who fill all of them."""
     cdef PyObject* memory = <PyObject*>PyObject_Malloc(cls.tp_basicsize)
-    cdef PyObject** slot = <PyObject**>(memory + 1)
-    cdef PyObject** end = <PyObject**>(<char*>memory + cls.tp_basicsize)
+    cdef PyObject** slot
+    cdef PyObject** end
     if memory == NULL:
         raise MemoryError
+    slot, end = <PyObject**>(memory + 1), <PyObject**>(<char*>memory + cls.tp_basicsize)
     while slot < end:
         slot[0] = NULL
         slot += 1
@@ -47,7 +47,7 @@ cdef inline void fill_u8(object made, Py_ssize_t offset, uint8_t value) noexcept
 
 cdef inline int expect(object value, PyTypeObject* cls) except -1:
     """Before any `field` of it."""
-    if Py_TYPE(value) is not cls and not PyObject_TypeCheck(value, cls):
+    if Py_TYPE(value) is not cls:  # what a subclass adds would be left out
         unexpected(value, cls)
     return 0
 

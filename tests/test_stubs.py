@@ -3,12 +3,14 @@
 import ast
 import importlib
 import inspect
+import re
 import types
 from pathlib import Path
 
 import pytest
 
 import xor_fast
+from xor_fast import messages
 
 PACKAGE = Path(xor_fast.__file__).parent
 MODULES = sorted(f"{folder}.{path.stem}" for folder in ("cext", "net") for path in (PACKAGE / folder).glob("*.pyx"))
@@ -132,3 +134,12 @@ def test_a_planted_difference_is_found(name: str, monkeypatch: pytest.MonkeyPatc
     victim.name = "renamed"
     monkeypatch.setattr(f"{__name__}.stub_of", lambda _: stub)
     assert any("renamed" in line for line in differences(name))
+
+
+def test_the_codec_names_the_fields_of_structs_in_their_order() -> None:
+    """It finds them by their place: two that change places would be read for each other."""
+    text = (PACKAGE / "cext" / "codec_structs.pxi").read_text()
+    structs = re.findall(r"cdef struct (\w+)Fields:\n    PyTypeObject\* cls\n((?:    Py_ssize_t .*\n)*)", text)
+    assert len(structs) > 50
+    for name, lines in structs:
+        assert tuple(re.findall(r"\b(?!Py_ssize_t)\w+", lines)) == getattr(messages, name).__struct_fields__, name

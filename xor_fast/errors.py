@@ -63,7 +63,7 @@ class NotBuilt(OwnerError):
 class WireError(XorFastError):
     """Bytes that break a rule of RFC 6940.
 
-    offset     bytes from the start of the outermost input
+    offset     of the field that breaks it, from the start of the outermost input; when encoding: bytes written so far
     structure  the structure that was being read, by its RFC name
     rule       what was broken
     """

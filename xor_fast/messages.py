@@ -521,7 +521,8 @@ class FindReq(Body, frozen=True, gc=False):
 
 
 class FindKindData(Body, frozen=True, gc=False):
-    """closest: the Resource-ID held that follows the asked one most closely (7.4.4.2)."""
+    """closest: the Resource-ID closest to the asked one; 16 zero bytes, or none, where none is known (7.4.4.2, notes
+    5.13)."""
 
     kind: int
     closest: bytes
