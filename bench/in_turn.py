@@ -37,19 +37,25 @@ class Measured(NamedTuple):
 
 
 def calls(function: Callable[..., Any], *arguments: Any) -> Run:
-    """Calls from Python, one after the other, with the same arguments."""
-    if len(arguments) == 1:
-        (argument,) = arguments
+    """Calls from Python, one after the other, with the same arguments; one and three are written out, as users do."""
+    match arguments:
+        case (first,):
 
-        def run_one(times: int) -> None:
-            for _ in repeat(None, times):
-                function(argument)
+            def run(times: int) -> None:
+                for _ in repeat(None, times):
+                    function(first)
 
-        return run_one
+        case (first, second, third):
 
-    def run(times: int) -> None:
-        for _ in repeat(None, times):
-            function(*arguments)
+            def run(times: int) -> None:
+                for _ in repeat(None, times):
+                    function(first, second, third)
+
+        case _:
+
+            def run(times: int) -> None:
+                for _ in repeat(None, times):
+                    function(*arguments)
 
     return run
 
