@@ -1,8 +1,8 @@
 """Whole messages, decoded into structs and encoded, beside msgspec.msgpack and beside the codec of tests/reference.
 
 msgpack gets structs with the same fields, of the same nesting and with the same byte strings, gc=False as ours, and a
-Decoder that knows the type of each body, so that it need not choose. What is asked is asked of its fastest form, arrays
-(field names are neither written nor read); the maps that it makes of our own structs stand beside it.
+Decoder that knows the type of each body, so that it need not choose. What is asked is asked of what msgspec makes of such
+structs, maps; its fastest form, arrays (field names are neither written nor read), stands beside it.
 """
 
 from typing import Any, get_type_hints
@@ -83,8 +83,8 @@ def beside_msgpack(name: str, value: m.Message, decoded: Run, encoded: Run, arra
     assert decode(data) == same
     form = f"msgspec.msgpack, {'arrays' if array_like else 'maps'}"
     return [
-        Pair(f"{name}, decoded", form, decoded, calls(decode, data), DECODED if array_like else None),
-        Pair(f"{name}, encoded", form, encoded, calls(encode, same), ENCODED if array_like else None),
+        Pair(f"{name}, decoded", form, decoded, calls(decode, data), None if array_like else DECODED),
+        Pair(f"{name}, encoded", form, encoded, calls(encode, same), None if array_like else ENCODED),
     ]
 
 

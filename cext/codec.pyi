@@ -42,8 +42,9 @@ def decode_struct(
     node_id_length: int = 16,
     kinds: Mapping[int, DataModel] | None = None,
 ) -> T:
-    """One structure that fills `data` exactly. StoredData alone names no Kind, so its value stays bytes. The length of a
-    ForwardingHeader alone counts the header alone; the header of a fragment with its payload is read by `wire.peek`."""
+    """One structure that fills `data` exactly. StoredData alone names no Kind, so its value stays bytes. The length of
+    a ForwardingHeader alone counts the header alone; the header of a fragment with its payload is read by `wire.peek`.
+    """
 
 def encode_struct(value: Body) -> bytes: ...
 def signature_input(data: bytes) -> bytes:
@@ -64,5 +65,5 @@ def value_signature_input(
     identity: SignerIdentity,
 ) -> bytes:
     """What the signature of a stored value covers (7.1): resource_id with its length byte || kind u32 ||
-    storage_time u64 || StoredDataValue (an array index as zero) || SignerIdentity (notes 3.2, 3.3). TypeError for a value
-    of an unknown Kind: where it ends is not known."""
+    storage_time u64 || StoredDataValue (an array index as zero) || SignerIdentity (notes 3.2, 3.3). TypeError for a
+    value of an unknown Kind: where it ends is not known."""

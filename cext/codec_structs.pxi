@@ -1,8 +1,8 @@
 # Part of codec.pyx: where the fields of each struct of xor_fast.messages lie, and how they are read and set.
 #
-# Calling a struct's class, and asking for its fields by name, would cost more than all the rest of the codec. A field of
-# a msgspec struct is a slot, and its member descriptor says at which offset; `lay_out` asks for them at import. A struct
-# that is filled in part only is safe: its other slots are NULL, which its deallocation knows.
+# Calling a struct's class, and asking for its fields by name, would cost more than all the rest of the codec. A field
+# of a msgspec struct is a slot, and its member descriptor says at which offset; `lay_out` asks for them at import. A
+# struct that is filled in part only is safe: its other slots are NULL, which its deallocation knows.
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
