@@ -46,32 +46,6 @@ except WireError as error:
 """
 # In `make test` a short form; `make wheels` runs every test of the codec, for every Python.
 SHORT = ("tests/vectors/test_structures.py", "tests/cext/test_wire.py")
-HEADER = m.ForwardingHeader(0x01020304, 5, 17, 99, (m.Destination(1, b"\xaa" * 16),))
-PING = m.Message(HEADER, m.Code.PING_REQ, m.PingReq(), (), m.SecurityBlock((), m.UNSIGNED))
-MYPY = (sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--python-executable")
-USER = """
-from xor_fast import WireError
-from xor_fast.cext import codec, ids, wire
-from xor_fast.messages import Message, PingReq, StoreReq
-
-def padding(data: bytes) -> bytes:
-    message: Message = codec.decode_message(data, kinds={})
-    return message.body.padding if isinstance(message.body, PingReq) else b""
-
-request: StoreReq = codec.decode_struct(StoreReq, bytes(16))
-where: bytes = ids.resource_id(b"juliet@capulet.lit")
-try:
-    ttl: int = wire.peek("text").ttl
-except WireError as error:
-    offset: int = error.offset
-"""
-# In `make test` a short form; `make wheels` runs every test of the codec, for every Python.
-SHORT = (
-    "tests/vectors/test_structures.py",
-    "tests/cext/test_codec.py",
-    "tests/cext/test_wire.py",
-    "tests/cext/test_ids.py",
-)
 
 
 @dataclass
