@@ -1,8 +1,8 @@
 """Whole messages, decoded into structs and encoded, beside msgspec.msgpack and beside the codec of tests/reference.
 
 msgpack gets structs with the same fields, of the same nesting and with the same byte strings, gc=False as ours, and a
-Decoder that knows the type of each body, so that it need not choose. What is asked is asked of what msgspec makes of such
-structs, maps; its fastest form, arrays (field names are neither written nor read), stands beside it.
+Decoder that knows the type of each body, so that it need not choose. What is asked is asked of what msgspec makes of
+such structs, maps; its fastest form, arrays (field names are neither written nor read), stands beside it.
 """
 
 from typing import Any, get_type_hints

@@ -3,8 +3,8 @@
 CVE-2013-2486 names dissect_diagnosticrequest, CVE-2013-2487 twelve more functions ("incorrect integer data types",
 "infinite loop", "crafted integer values"), CVE-2018-7332 is dissect_statans (Wireshark bug 14445). The messages hold
 what such loops stumble over: a length near the end of its type, which makes an offset of 16 or 32 bits turn over; items
-that take no bytes; a length that says more than its container has. Every one has to end at once, in a refusal at the place
-meant or in a value no larger than its bytes. All are whole messages, sound but for the one thing.
+that take no bytes; a length that says more than its container has. Every one has to end at once, in a refusal at the
+place meant or in a value no larger than its bytes. All are whole messages, sound but for the one thing.
 """
 
 import struct
