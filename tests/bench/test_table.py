@@ -55,7 +55,7 @@ def test_each_ratio_that_is_asked_has_its_verdict(folder: Path) -> None:
             asked.setdefault(row["reference"], []).append(row["asked"])
     assert asked["plain C"] == [pytest.approx(1 / 1.5)]
     assert asked["an empty compiled call"] == [pytest.approx(1 / 3.5)]
-    assert asked["msgspec.msgpack, arrays"] == pytest.approx([1 / 0.7, 1.0] * 3)
+    assert asked["msgspec.msgpack, maps"] == pytest.approx([1 / 0.7, 1.0] * 3)
     assert asked["tests/reference"] == [30.0] * 6
     assert asked["hashlib.sha1"] == [2.0]
     assert asked["OpenSSL's SHA1() from C"] == [pytest.approx(1 / 1.3)]
