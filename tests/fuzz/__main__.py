@@ -29,7 +29,7 @@ BUILD = ROOT / "build" / "fuzz"
 CORPUS = HERE / "corpus"
 MAX_LENGTH = 1500  # bytes of an input; longer ones come from seeds.long_lists
 MAX_KEPT = 2500  # bytes of a target's corpus in the repository
-REASON = re.compile(r"^(?:\S*Error\b.*|.*(?:runtime error:|ERROR: \w+:).*)$", re.MULTILINE)
+REASON = re.compile(r"^(?:\S*Error\b.*|.*(?:runtime error:|ERROR: \w+:).*|fuzz: a parser.*)$", re.MULTILINE)
 PROGRESS = re.compile(r"#\d+\s+DONE\s+cov: (\d+) ft: (\d+) corp: (\d+)/(\w+)")
 
 

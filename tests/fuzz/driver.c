@@ -16,6 +16,8 @@
 
 #define NEAR 100000   /* ns; a reading of the CPU clock is used for this long, since one costs 0.7 us */
 #define HANG 50000000
+#define AGAIN 5000000  /* a machine that stands still in between counts as CPU time: what took longer is tried again */
+#define TRIES 4
 #define FREE_OF_CHARGE 65536
 #define PER_BYTE_ONCE 8
 #define PER_BYTE_IN_ALL 64
@@ -25,7 +27,7 @@ static size_t input_size;
 
 /* Set while a parser runs, and while anything of an input is under way. */
 static int is_measuring, is_inside;
-static uint64_t allocated, largest;
+static uint64_t allocated, largest, longest; /* of a call, of a call, of the calls of an input */
 static int64_t kept_blocks;
 
 static uint64_t executions, calls, slowest, slowest_size, max_once, max_all, seen_at, cpu_seen;
@@ -58,23 +60,22 @@ static uint64_t time_since(uint64_t start, uint64_t cpu_start) {
     return cpu < wall ? cpu : wall;
 }
 
-static int within_limits(uint64_t time) {
+static int is_within_memory(void) {
     uint64_t once = FREE_OF_CHARGE + PER_BYTE_ONCE * input_size, all = FREE_OF_CHARGE + PER_BYTE_IN_ALL * input_size;
-    if (time > slowest) slowest = time, slowest_size = input_size;
     if (largest > max_once) max_once = largest;
     if (allocated > max_all) max_all = allocated;
     if ((double)largest / once > max_once_share) max_once_share = (double)largest / once;
     if ((double)allocated / all > max_all_share) max_all_share = (double)allocated / all;
-    if (time <= HANG && largest <= once && allocated <= all) return 1;
-    PyErr_Format(PyExc_AssertionError, "limits: %zu bytes of input took %llu us of CPU; largest allocation %llu of %llu, in all %llu of %llu",
-                 input_size, (unsigned long long)(time / 1000), (unsigned long long)largest, (unsigned long long)once,
-                 (unsigned long long)allocated, (unsigned long long)all);
+    if (largest <= once && allocated <= all) return 1;
+    PyErr_Format(PyExc_AssertionError, "limits: for %zu bytes of input the largest allocation is %llu of %llu, in all %llu of %llu",
+                 input_size, (unsigned long long)largest, (unsigned long long)once, (unsigned long long)allocated,
+                 (unsigned long long)all);
     return 0;
 }
 
 /* measured(function, *args): what the function gives or raises, unless it broke a limit */
 static PyObject *measured(PyObject *self, PyObject *const *args, Py_ssize_t count) {
-    uint64_t start = clock_of(CLOCK_MONOTONIC);
+    uint64_t start = clock_of(CLOCK_MONOTONIC), time;
     PyObject *result;
     (void)self;
     if (start - seen_at > NEAR) seen_at = start, cpu_seen = clock_of(CLOCK_THREAD_CPUTIME_ID);
@@ -83,7 +84,9 @@ static PyObject *measured(PyObject *self, PyObject *const *args, Py_ssize_t coun
     is_measuring = 1;
     result = PyObject_Vectorcall(args[0], args + 1, (size_t)(count - 1), NULL);
     is_measuring = 0;
-    if (within_limits(time_since(start, cpu_seen))) return result;
+    time = time_since(start, cpu_seen);
+    if (time > longest) longest = time;
+    if (is_within_memory()) return result;
     Py_XDECREF(result);
     return NULL;
 }
@@ -133,9 +136,19 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     return 0;
 }
 
+static void hold(PyObject *const *arguments) {
+    PyObject *result;
+    longest = 0;
+    result = PyObject_Vectorcall(promise, arguments, 2, NULL);
+    if (!result) stop("a promise is broken");
+    Py_DECREF(result);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    PyObject *arguments[2], *result;
+    PyObject *arguments[2];
     char *end;
+    uint64_t time;
+    int tries;
     is_inside = 1;
     executions++;
     input_size = size ? size - 1 : 0;
@@ -144,10 +157,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     /* Python ends every bytes object with a NUL, which would hide reading one byte too far. */
     end = PyBytes_AS_STRING(arguments[1]) + input_size;
     if (input_size > 1) __asan_poison_memory_region(end, 1);
-    result = PyObject_Vectorcall(promise, arguments, 2, NULL);
+    hold(arguments);
+    time = longest;
+    for (tries = 1; time > AGAIN && tries < TRIES; tries++) {
+        hold(arguments);
+        if (longest < time) time = longest;
+    }
+    if (time > slowest) slowest = time, slowest_size = input_size;
+    if (time > HANG) stop("a parser took more than 50 ms of CPU");
     if (input_size > 1) __asan_unpoison_memory_region(end, 1);
-    if (!result) stop("a promise is broken");
-    Py_DECREF(result);
     Py_DECREF(arguments[0]);
     Py_DECREF(arguments[1]);
     is_inside = 0;
