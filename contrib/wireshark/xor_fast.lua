@@ -360,7 +360,7 @@ end
 local function frames_in_tls(tvb, pinfo, tree)
   local stream = found.stream()
   local link = stream and stream.value or -1
-  if not (links[link] and tvb:len() > 0 or begins_with_frames(tvb)) then
+  if tvb:len() == 0 or not (links[link] or begins_with_frames(tvb)) then
     return false
   end
   links[link] = true

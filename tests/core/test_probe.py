@@ -3,7 +3,7 @@
 import pytest
 
 from tests.core.outside import THEIRS, Outside
-from tests.core.test_queries import DICTIONARY, SINGLE, Asking
+from tests.core.test_queries import DICTIONARY, NOW_MS, SINGLE, Asking
 from xor_fast.messages import Code, ProbeAns, ProbeReq
 
 SHARE, RESOURCES, UPTIME = 1, 2, 3  # 14.13
@@ -50,11 +50,18 @@ def test_a_node_outside_the_ring_has_no_share() -> None:
 def test_resources_are_counted_once() -> None:
     asked = Asking()
     assert probe(asked, RESOURCES) == [(RESOURCES, 0)]
+    asked.now += 1  # counted once a second
     place = asked.store(b"romeo", SINGLE, b"a")
     assert asked.store(b"romeo", DICTIONARY, b"b") == place
     assert probe(asked, RESOURCES) == [(RESOURCES, 1)]
     asked.store(b"juliet", SINGLE, b"c")
+    asked.now += 1
     assert probe(asked, RESOURCES) == [(RESOURCES, 2)]
+    asked.store(b"juliet", SINGLE, b"", exists=False, time=NOW_MS + 1)  # removed
+    asked.now += 1
+    assert probe(asked, RESOURCES) == [(RESOURCES, 1)]
+    asked.now += 100  # over
+    assert probe(asked, RESOURCES) == [(RESOURCES, 0)]
 
 
 @pytest.mark.req("topo.probe-uptime")

@@ -116,9 +116,10 @@ def test_stat_of_a_kind_nobody_knows(asking: Asking) -> None:
 
 def test_stat_is_refused_before_it_grows_too_large(asking: Asking) -> None:
     place = asking.place(b"romeo")
-    keys = tuple(number.to_bytes(16, "big") for number in range(300))  # 300 times 54 bytes and a key of 16
+    keys = tuple(number.to_bytes(16, "big") for number in range(300))  # 300 times 55 bytes and a key of 16
     error = asking.error(Code.STAT_REQ, StatReq(place, (StoredDataSpecifier(DICTIONARY, 0, keys),)), resource(place))
     assert error.error_code == ErrorCode.RESPONSE_TOO_LARGE
+    assert error.error_info == b"ask for fewer values at a time"  # noticed before the answer was built
 
 
 @pytest.mark.req("fetch.find-result", "fetch.find-none")

@@ -54,7 +54,7 @@ def start(target: str, stats: Path, *arguments: str, stack_depth: int = 0) -> su
 
 
 def settings_of(seed: bytes) -> bytes:
-    """16-byte Node-IDs and KINDS, unless it only makes sense in another overlay: then the fuzzer finds that out."""
+    """Read with 16-byte Node-IDs and KINDS; the fuzzer tries the others."""
     return b"\0" + seed
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CODEC_TESTS = ("tests/cext", "tests/vectors")
-NOT_SOURCE = shutil.ignore_patterns(
-    ".git", ".venv", "build", "data", "dist", "*.egg-info", "*.so", "*.c.o", "__pycache__", ".*_cache", ".hypothesis"
-)
+MADE = shutil.ignore_patterns("*.egg-info", "*.so", "*.c.o", "__pycache__", ".*_cache", ".hypothesis")
+MADE_AT_THE_TOP = {".git", ".venv", "build", "data", "dist"}
 HIDDEN_OPENSSL = '#error "openssl/ssl.h: No such file or directory"\n'
 
 
@@ -41,7 +40,11 @@ def answer(*command: str | Path, cwd: Path, **more: str) -> subprocess.Completed
 def make_sdist(folder: Path) -> Path:
     """The source distribution, made from a copy: a list of files left by an earlier build would decide otherwise."""
     copy = folder / "checkout"
-    shutil.copytree(ROOT, copy, symlinks=True, ignore=NOT_SOURCE)
+
+    def made(folder: str, names: list[str]) -> set[str]:
+        return MADE(folder, names) | (MADE_AT_THE_TOP if Path(folder) == ROOT else set())
+
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=made)
     program = f"from setuptools.build_meta import build_sdist; build_sdist({str(folder)!r})"
     run(sys.executable, "-c", program, cwd=copy)
     return next(folder.glob("*.tar.gz"))
@@ -99,7 +102,7 @@ def requirements(*names: str) -> list[str]:
 
 def copy_tests(folder: Path) -> None:
     """The tests without the package: what they import is what is installed."""
-    shutil.copytree(ROOT / "tests", folder / "tests", ignore=NOT_SOURCE, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "tests", folder / "tests", ignore=MADE, dirs_exist_ok=True)
     shutil.copy(ROOT / "pyproject.toml", folder)
 
 

@@ -133,7 +133,7 @@ class Queries:
         """The first Resource-ID clockwise from this one, itself included, with a value (notes 5.14)."""
         for place in self._storage.places_from(resource, kind):
             shelf = self._storage.shelf(place, kind)
-            if shelf and any(held.expires > now and data_value(held.data).exists for held in shelf.values.values()):
+            if shelf and shelf.has_value(now):
                 return place
         return _NOWHERE
 

@@ -84,6 +84,10 @@ class Shelf:
         self.generation: int = 0
         self.values: dict[bytes, Held] = {}
 
+    def has_value(self, now: float) -> bool:
+        """One that exists: neither removed nor over."""
+        return any(held.expires > now and data_value(held.data).exists for held in self.values.values())
+
 
 class _Change:
     """What a checked Store will do, or nothing if the value is there already."""
@@ -153,7 +157,11 @@ class Storage:
                     yield resource, kind, key, held
 
     def resources(self) -> int:
+        """Resource-IDs with a value or with a generation counter that is still remembered."""
         return len(self._shelves)
+
+    def resources_with_values(self, now: float) -> int:
+        return sum(any(shelf.has_value(now) for shelf in kinds.values()) for kinds in self._shelves.values())
 
     # --- Store ---------------------------------------------------------------------------------------
 
