@@ -108,22 +108,36 @@ def test_signature_input_of_damaged_bytes(message: m.Message, data: st.DataObjec
 @pytest.mark.req("codec.length-prefix")
 @pytest.mark.parametrize("size", [0, 1, 254, 255, 256, 65534, 65535, 65536, (1 << 24) - 2])
 @pytest.mark.parametrize(
-    ("width", "encode"),
+    ("width", "before", "encode", "decode"),
     [
-        (1, lambda v: codec.encode_struct(m.Destination(3, v))[2:]),
-        (2, lambda v: codec.encode_struct(m.PingReq(v))),
-        (3, lambda v: wire.data_frame(0, v)[5:]),
-        (4, lambda v: codec.encode_struct(m.DataValue(True, v))[1:]),
+        (
+            1,
+            2,
+            lambda v: codec.encode_struct(m.Destination(3, v)),
+            lambda data: codec.decode_struct(m.Destination, data).value,
+        ),
+        (2, 0, lambda v: codec.encode_struct(m.PingReq(v)), lambda data: codec.decode_struct(m.PingReq, data).padding),
+        (3, 5, lambda v: wire.data_frame(0, v), lambda data: wire.split_frames(data)[0][0][2]),
+        (
+            4,
+            1,
+            lambda v: codec.encode_struct(m.DataValue(True, v)),
+            lambda data: codec.decode_struct(m.DataValue, data).value,
+        ),
     ],
 )
-def test_width_of_a_length(width: int, encode: Callable[[bytes], bytes], size: int) -> None:
+def test_width_of_a_length(
+    width: int, before: int, encode: Callable[[bytes], bytes], decode: Callable[[bytes], bytes], size: int
+) -> None:
     value = b"x" * size
     # An opaque id shares its container of 255 bytes with its own length byte.
     if size >= 256**width or (width == 1 and size > 254):
         with pytest.raises(WireError):
             encode(value)
     else:
-        assert encode(value) == size.to_bytes(width, "big") + value
+        data = encode(value)
+        assert data[before:] == size.to_bytes(width, "big") + value
+        assert decode(data) == value
 
 
 @pytest.mark.req("codec.relo-token")

@@ -56,7 +56,6 @@ def sha1(request: pytest.FixtureRequest, library: ctypes.CDLL) -> Callable[[byte
     return digest_of
 
 
-@pytest.mark.req("hash.resource-id")
 def test_each_way_is_sha1_for_every_length(sha1: Callable[[bytes], bytes]) -> None:
     rng = random.Random(SEED)
     for size in range(301):

@@ -284,6 +284,7 @@ def fragments(message: bytes, sizes: list[int]) -> list[bytes]:
     return found
 
 
+@pytest.mark.req("codec.fragment-last-bit", "codec.fragment-reserved")
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 def test_fragments_are_shown_and_then_joined(order: tuple[int, ...]) -> None:
     parts = fragments(PING, [7, 200])

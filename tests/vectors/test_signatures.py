@@ -146,7 +146,7 @@ def test_a_certificate_of_another_type_does_not_spoil_the_rest_of_the_bucket() -
     assert again.security.certificates == (*others, ours)
 
 
-@pytest.mark.req("codec.certificate-type", "codec.generic-certificate")
+@pytest.mark.req("codec.certificate-type")
 def test_the_certificates_a_node_sends_are_x509_in_der() -> None:
     vector = IDENTITIES["rsa"]
     lines = base64.encodebytes(unhex(vector["certificate"]))

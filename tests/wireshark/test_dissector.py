@@ -155,8 +155,8 @@ def verdict(
     """byte-order message-parts length-prefix node-id kind-id ip-address-v4 ip-address-v6 forwarding-header
     list-lengths-bytes destination-node destination-resource destination-opaque destination-compressed forwarding-option
     message-contents message-extension error-response generic-certificate security-block signer-identity signature
-    join-req join-ans leave-req leave-ans update-ans route-query-req route-query-ans-chord probe-req probe-ans
-    ice-extension attach app-attach ping-req ping-ans config-update-req config-update-ans framed-data framed-ack
+    join-req join-ans leave-req route-query-req route-query-ans-chord probe-req probe-ans
+    ice-extension attach app-attach ping-req ping-ans config-update-req framed-data framed-ack
     stored-data data-value array-entry dictionary-entry store-req store-kind-data store-kind-response store-ans
     unknown-kinds array-range fetch-req fetch-ans stat-req meta-data stored-meta-data stat-ans find-req find-ans
     turn-server chord-update chord-leave"""

@@ -63,7 +63,9 @@ def targets(locations: Locations) -> list[int]:
 # --- registration -----------------------------------------------------------------------------------
 
 
-@pytest.mark.req("xor.register", "xor.own-key-only", "xor.precis-by-writer", "xor.kind-id", "xor.lifetime")
+@pytest.mark.req(
+    "xor.register", "xor.own-key-only", "xor.precis-by-writer", "xor.kind-id", "xor.lifetime", "xor.resource-name"
+)
 def test_a_device_stores_its_route_at_its_address_under_its_own_key() -> None:
     device = Device(7)
     device.usage.register(0.0, device.done)
@@ -86,6 +88,7 @@ def test_a_client_registers_the_way_through_its_peer() -> None:
     assert device.node.stores[0][2].value == route_to([node_id(3), node_id(7)])
 
 
+@pytest.mark.req("xor.kind-id")
 def test_a_kind_id_of_the_overlays_own_is_used() -> None:
     device = Device(7)
     kind = KindDefinition(0xF0000005, "XMPP-LOCATION", DataModel.DICTIONARY, "USER-NODE-MATCH", 32, 2304)

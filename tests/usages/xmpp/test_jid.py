@@ -141,7 +141,6 @@ def test_ascii_short_cut_agrees_with_precis(local: str) -> None:
         assert prepare_bare(local + "@x") == expected
 
 
-@pytest.mark.req("xor.resource-name")
 def test_resource_id_is_the_hash_of_the_prepared_address_alone() -> None:
     # printf %s juliet@capulet.lit | sha1sum | cut -c-32
     assert ids.resource_id(prepare_bare("Juliet@CAPULET.lit/x").encode()).hex() == "ea94443670c76cc48e9c3fc78b4abe22"

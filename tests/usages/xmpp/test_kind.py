@@ -66,6 +66,7 @@ def test_what_cannot_be_used_is_skipped(value: bytes) -> None:
     assert read_location(value) is None
 
 
+@pytest.mark.req("xor.kind-id")
 def test_the_kind_is_0x5_unless_the_overlay_says_otherwise() -> None:
     assert location_kind([]).id == 0x5
     other = KindDefinition(0xF0000005, "XMPP-LOCATION", DataModel.DICTIONARY, "USER-NODE-MATCH", 4, 100)
