@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 
 from tests.vectors.notation import load, unhex
 from xor_fast.cli.app import app
+from xor_fast.cli.dump import command
 from xor_fast.cli.dump.hextext import read_hex
+from xor_fast.errors import ConfigError
 
 MESSAGES = {vector["message_code"]: vector for vector in load("messages.json")}
 PING = unhex(MESSAGES[23]["hex"])
@@ -214,6 +216,23 @@ def test_the_lines_that_a_star_stands_for() -> None:
     text += "00010000  00                                                |.|\n00010001\n"
     (event,) = events("--as", "PingReq", input=text)
     assert event["tree"]["size"] == 2 + 0xFFFF
+
+
+def test_a_star_before_the_first_line_says_nothing_again() -> None:
+    with pytest.raises(ConfigError, match=r"line 1 .*'\*'"):
+        read_hex("*\n00000000  81 00 00 00 02 00 00 00  06\n00000009\n")
+
+
+def test_hex_on_the_command_line_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+
+    def read(text: str) -> list[bytes]:
+        texts.append(text)
+        return read_hex(text)
+
+    monkeypatch.setattr(command, "read_hex", read)
+    events("81000000", "0200000006")
+    assert texts == ["81000000 0200000006"]
 
 
 def test_several_packets_in_one_dump() -> None:

@@ -50,6 +50,10 @@ def packet(protocol: int, source: Address, target: Address, payload: bytes, sequ
         layer = ports + struct.pack(">IIBBHHH", sequence, acked, 5 << 4, 0x18, 65535, 0, 0) + payload
     else:
         layer = ports + struct.pack(">HH", 8 + len(payload), 0) + payload
+    return ip(protocol, source, target, layer)
+
+
+def ip(protocol: int, source: Address, target: Address, layer: bytes) -> bytes:
     hosts = socket.inet_aton(source[0]) + socket.inet_aton(target[0])
     return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(layer), 0, 0x4000, 64, protocol, 0) + hosts + layer
 
@@ -114,13 +118,35 @@ def test_clear_udp_and_what_is_not_ours(tmp_path: Path) -> None:
     packets = [
         udp(CLIENT, SERVER, frame(0, MESSAGES[23])),
         udp(SERVER, CLIENT, ack(0, 0)),
+        udp(SERVER, CLIENT, ack(1, 0) + frame(1, MESSAGES[24])),
         udp(SERVER, CLIENT, b"\0\1\0\0\x21\x12\xa4\x42" + bytes(12)),  # STUN
+        udp(SERVER, CLIENT, b"\x80\x60" + bytes(170)),  # RTP begins as our frames do
+        udp(SERVER, CLIENT, b"\x81\x60" + bytes(174)),
         tcp(("127.0.0.9", 1), ("127.0.0.9", 80), 0, b"GET / HTTP/1.1\r\n\r\n"),
     ]
     items, notes = dump(write_pcap(tmp_path / "x.pcap", packets))
-    assert summaries(items) == ["data 0; ping_req", "ack 0"]
-    assert [item["packet"]["stream"] for item in items] == [None, None]
+    assert summaries(items) == ["data 0; ping_req", "ack 0", "ack 1", "data 1; ping_ans"]
+    assert [item["packet"]["stream"] for item in items] == [None] * 4
     assert notes == ["1 TCP streams that are neither TLS nor RELOAD are passed over"]
+
+
+def test_datagrams_whose_bytes_were_not_captured(tmp_path: Path) -> None:
+    """Their headers tell of 100 bytes: a short snaplen, and an ICMP error, which quotes the headers alone (RFC 792)."""
+    bare = udp(CLIENT, SERVER, bytes(100))[:28]
+    unreachable = ip(1, SERVER, CLIENT, bytes.fromhex("0303000000000000") + bare)
+    items, notes = dump(write_pcap(tmp_path / "x.pcap", [bare, unreachable, udp(CLIENT, SERVER, ack(0, 0))]))
+    assert summaries(items) == ["ack 0"]
+    assert not notes
+
+
+def test_a_file_that_is_cut_short_is_read_up_to_there_and_a_note_says_so(tmp_path: Path) -> None:
+    dtls = udp(CLIENT, SERVER, b"\x16\xfe\xfd" + bytes(30))
+    packets = [dtls, tcp(CLIENT, SERVER, 0, ack(0, 0)), udp(CLIENT, SERVER, ack(1, 0)), udp(CLIENT, SERVER, ack(2, 0))]
+    path = Path(write_pcap(tmp_path / "x.pcap", packets))
+    path.write_bytes(path.read_bytes()[:-5])
+    items, notes = dump(str(path))
+    assert summaries(items) == ["ack 0", "ack 1"]
+    assert [("cut short" in note, "--keylog" in note) for note in notes] == [(True, False), (False, True)]
 
 
 def test_a_capture_without_anything_of_ours(tmp_path: Path) -> None:
@@ -329,7 +355,8 @@ def udp_recorder(target: int) -> Iterator[tuple[int, list[bytes]]]:
     far.close()
 
 
-def test_dtls_with_its_key_log(tmp_path: Path) -> None:
+def dtls_capture(tmp_path: Path, *records: bytes) -> str:
+    """Packets of a client that sends these; its keys are in `keys`."""
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x",
          "-keyout", "key.pem", "-out", "cert.pem"], cwd=tmp_path, check=True, capture_output=True,
@@ -350,23 +377,36 @@ def test_dtls_with_its_key_log(tmp_path: Path) -> None:
             )  # fmt: skip
             assert client.stdin is not None
             assert server.stdout is not None
-            data = frame(0, MESSAGES[23]) + ack(3, 0)
-            client.stdin.write(data)
-            client.stdin.flush()
-            assert server.stdout.read(len(data)) == data
+            for data in records:
+                client.stdin.write(data)
+                client.stdin.flush()
+                assert server.stdout.read(len(data)) == data
             client.kill()
             client.wait()
             client.stdin.close()
     finally:
         server.kill()
         server.wait()
-    path = write_pcap(tmp_path / "dtls.pcap", packets)
+    return write_pcap(tmp_path / "dtls.pcap", packets)
+
+
+def test_dtls_with_its_key_log(tmp_path: Path) -> None:
+    path = dtls_capture(tmp_path, frame(0, MESSAGES[23]) + ack(3, 0))
     items, notes = dump(path, "--keylog", str(tmp_path / "keys"))
     assert summaries(items) == ["data 0; ping_req", "ack 3"]
     assert not notes
     done = CliRunner().invoke(app, ["dump", path])
     assert done.exit_code == 2
     assert "DTLS" in done.stderr
+
+
+def test_dtls_of_another_application(tmp_path: Path) -> None:
+    path = dtls_capture(tmp_path, b"no frame", b"nor this", ack(3, 0), MESSAGES[23])
+    items, notes = dump(path, "--keylog", str(tmp_path / "keys"))
+    assert summaries(items) == ["ack 3", "ping_req"]
+    assert len(notes) == 1
+    assert "own data" in notes[0]
+    assert "no frame" in notes[0]
 
 
 def test_packets_a_node_wrote_itself(start: Callable[..., Child], tmp_path: Path) -> None:

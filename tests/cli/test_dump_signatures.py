@@ -1,5 +1,6 @@
 """What `xor-fast dump` says of signatures, judged by the published vectors, which openssl has judged."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from tests.trust.openssl import CA_EXTENSIONS, Files
 from tests.vectors.notation import cases, load, unhex
 from xor_fast.cext import codec, ids
 from xor_fast.cli.app import app
@@ -20,7 +22,14 @@ from xor_fast.messages import (
     FetchAns,
     FetchReq,
     ForwardingHeader,
+    GenericCertificate,
+    HashAlgorithm,
+    PingReq,
     SecurityBlock,
+    Signature,
+    SignatureAlgorithm,
+    SignerIdentity,
+    SignerIdentityType,
     StoredDataSpecifier,
 )
 
@@ -112,6 +121,65 @@ def test_a_certificate_that_is_not_there_and_one_that_is_given(tmp_path: Path) -
     whole_then_bare = [checks(event["tree"])[-1]["status"] for event in dumped(data + bytes(bare))]
     assert whole_then_bare == ["valid", "valid"], "a certificate that came before is known"
     assert vector["node_id"] in str(the_check(bytes(bare), "--certificate", str(given)))
+
+
+# --- certificates of strangers ------------------------------------------------------------------------
+
+NODE = f"URI:reload://0110{'a1' * 16}@overlay.example/"
+XMPP = "otherName:1.3.6.1.5.5.7.8.5;UTF8:"
+
+
+def ping_by(files: Files, signer: str, *bucket: str) -> bytes:
+    """A request that openssl signs; bucket: whose certificates go with it."""
+    header = ForwardingHeader(1, 1, 100, 7, (Destination(1, b"\xa1" * 16),))
+    contents = codec.encode_contents(Code.PING_REQ, PingReq())
+    certificates = tuple(GenericCertificate(0, files.der(name)) for name in bucket)
+    digest = hashlib.sha256(files.der(signer)).digest()
+    identity = SignerIdentity(SignerIdentityType.CERT_HASH, HashAlgorithm.SHA256, digest)
+
+    def message(value: bytes) -> bytes:
+        signature = Signature(HashAlgorithm.SHA256, SignatureAlgorithm.ECDSA, identity, value)
+        return codec.assemble(header, contents, SecurityBlock(certificates, signature))
+
+    return message(files.sign(signer, codec.signature_input(message(b""))))
+
+
+def test_names_of_strangers_cannot_reach_the_terminal(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.node("evil", f"{NODE},{XMPP}\x1b[2Jromeo@montague.lit")
+    data = ping_by(files, "evil", "evil")
+    done = CliRunner().invoke(app, ["dump"], input=data)
+    assert "VALID by ?[2Jromeo@montague.lit, node a1a1" in done.stdout
+    assert all(line.isprintable() for line in done.stdout.split("\n"))
+    assert the_check(data)["user"] == "\x1b[2Jromeo@montague.lit"
+
+
+@pytest.mark.parametrize("length", [20, 127, 128, 255, 256])
+def test_user_names_of_any_length(length: int, tmp_path: Path) -> None:
+    """The length of a UTF8String is of one, two or three bytes (X.690 8.1.3)."""
+    name = "@montague.lit".rjust(length, "r")
+    files = Files(tmp_path)
+    files.node("long", f"{NODE},{XMPP}{name}")
+    assert the_check(ping_by(files, "long", "long"))["user"] == name
+
+
+@pytest.mark.parametrize("destinations", ["01", "0100", "01" + "a1" * 400])
+def test_a_uri_that_names_no_node_is_passed_over(destinations: str, tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.node("odd", f"URI:reload://{destinations}@x/,{NODE},{XMPP}romeo@montague.lit")
+    check = the_check(ping_by(files, "odd", "odd"))
+    assert (check["status"], check["node_id"]) == ("valid", "a1" * 16)
+
+
+def test_an_intermediate_that_comes_later_makes_trusted(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.make("inter", CA_EXTENSIONS, subject="/CN=inter", issuer="ca")
+    files.node("leaf", f"{NODE},{XMPP}romeo@montague.lit", issuer="inter")
+    overlay = tmp_path / "overlay.xml"
+    overlay.write_bytes(write_overlay(files.overlay))
+    data = ping_by(files, "leaf", "leaf") + ping_by(files, "leaf", "inter") + ping_by(files, "leaf")
+    events = dumped(data, "--config", str(overlay), code=1)
+    assert [checks(event["tree"])[-1]["status"] for event in events] == ["not trusted", "valid", "valid"]
 
 
 # --- stored values ------------------------------------------------------------------------------------

@@ -152,15 +152,23 @@ def utf8_string(content: bytes) -> bytes:
     return bytes([0x0C, 0x80 | len(length)]) + length + content
 
 
-def _xmpp_address(der: bytes, who: str) -> bytes:
+def utf8_content(der: bytes) -> bytes:
+    """The content of what `utf8_string` gives; b"" when this is no such DER."""
     for header in (2, 3, 4):
         content = der[header:]
         try:
             if utf8_string(content) == der and content.decode("utf-8"):
                 return content
-        except UnicodeDecodeError:
+        except (UnicodeDecodeError, OverflowError):  # the latter for 64 KiB and above
             break
-    raise TrustError(f"{who}: id-on-xmppAddr is not a UTF8String with a name in it")
+    return b""
+
+
+def _xmpp_address(der: bytes, who: str) -> bytes:
+    name = utf8_content(der)
+    if not name:
+        raise TrustError(f"{who}: id-on-xmppAddr is not a UTF8String with a name in it")
+    return name
 
 
 def _check_key(key: object, who: str) -> PublicKey:

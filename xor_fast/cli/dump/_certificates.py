@@ -4,7 +4,7 @@ import re
 
 from cryptography import x509
 
-from xor_fast.trust.certificates import XMPP_ADDR
+from xor_fast.trust.certificates import XMPP_ADDR, utf8_content
 
 
 def node_ids_of(certificate: x509.Certificate) -> list[bytes]:
@@ -13,7 +13,7 @@ def node_ids_of(certificate: x509.Certificate) -> list[bytes]:
     for uri in _names(certificate, x509.UniformResourceIdentifier):
         match = re.match(r"reload://((?:[0-9a-f]{2})+)@", uri, re.IGNORECASE)
         destination = bytes.fromhex(match[1]) if match else b""
-        if destination[:1] == b"\x01" and destination[1] == len(destination) - 2:
+        if len(destination) > 2 and destination[0] == 1 and destination[1] == len(destination) - 2:
             found.append(destination[2:])
         elif 16 <= len(destination) <= 20:
             found.append(destination)
@@ -22,12 +22,13 @@ def node_ids_of(certificate: x509.Certificate) -> list[bytes]:
 
 def user_of(certificate: x509.Certificate) -> str:
     """Its user name (RFC 6940 11.3), or ""."""
-    addresses = [
-        name.value[2:].decode("utf-8", "replace")
-        for name in _names(certificate, x509.OtherName)
-        if name.type_id == XMPP_ADDR
-    ]
-    return next(iter(addresses + list(_names(certificate, x509.RFC822Name))), "")
+    names = [utf8_content(n.value).decode() for n in _names(certificate, x509.OtherName) if n.type_id == XMPP_ADDR]
+    return next((name for name in names + list(_names(certificate, x509.RFC822Name)) if name), "")
+
+
+def clean(foreign: str) -> str:
+    """As a terminal may show it: characters that do not print could command it."""
+    return "".join(c if c.isprintable() else "?" for c in foreign)
 
 
 def _names(certificate: x509.Certificate, kind: type) -> list:  # type: ignore[type-arg]

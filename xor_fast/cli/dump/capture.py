@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xor_fast.errors import ConfigError
+from xor_fast.messages import RELO_TOKEN
 
 MAGICS = tuple(map(bytes.fromhex, ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "0a0d0d0a")))
 _FIELDS = (
@@ -22,8 +23,10 @@ _FIELDS = (
 _NOT_ITS_OWN = ("--disable-protocol", "reload", "--disable-protocol", "reload-framing")
 _GAP = re.compile(rb"\[\d+ bytes missing in capture file\]\0?")
 _RESUME = re.compile(rb"\x80.{7}\xd2ELO", re.DOTALL)  # a data frame: where reading can begin anew
+_DATAGRAM = re.compile(_RESUME.pattern + rb"|\x81.{8}(?:[\x80\x81]|\Z)", re.DOTALL)  # RTP has the same first byte
 _STREAMS_AT_ONCE = 500
 _DATA, _ACK = 0x80, 0x81
+_BEGINNINGS = b"\x80", b"\x81", RELO_TOKEN.to_bytes(4, "big")
 
 
 class Packet(NamedTuple):
@@ -54,22 +57,22 @@ def is_capture(data: bytes) -> bool:
 
 def read_capture(path: Path, keylog: Path | None) -> Capture:
     """ConfigError when tshark is not there or cannot read the file."""
-    survey = _Survey(path)
+    tshark = _Tshark(path)
+    survey = _Survey(tshark)
     keys = () if keylog is None else ("-o", f"tls.keylog_file:{keylog}")
     pieces: list[Piece] = []
     notes = survey.notes()
-    for stream, records in _followed(path, survey, keys).items():
+    for stream, records in _followed(tshark, survey, keys).items():
         found, said = _frames(stream, records, survey)
         pieces += found
         notes += said
     pieces += survey.datagrams
     if survey.dtls_ports:
-        found = list(_dtls(path, survey, keys))
+        found, said = _dtls(tshark, survey, keys)
         pieces += found
-        if not found:
-            notes.append("DTLS, of which nothing could be decrypted: give its keys with --keylog FILE")
+        notes += said
     pieces.sort(key=lambda piece: piece.packet.number)
-    return Capture(pieces, notes)
+    return Capture(pieces, tshark.notes + notes)
 
 
 # --- what is in the file ------------------------------------------------------------------------------
@@ -78,7 +81,7 @@ def read_capture(path: Path, keylog: Path | None) -> Capture:
 class _Survey:
     """One pass over the packets: which are there, and what each stream begins with."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, tshark: "_Tshark") -> None:
         self.packets: dict[int, Packet] = {}
         self.first: dict[int, Packet] = {}  # of each stream
         self.tls: dict[int, str] = {}  # stream -> port of the server
@@ -86,7 +89,7 @@ class _Survey:
         self.datagrams: list[Piece] = []
         self.dtls_ports: set[str] = set()
         self._others = 0
-        for row in _table(path, "tcp.len > 0 or udp.length > 8", _FIELDS):
+        for row in tshark.table("tcp.len > 0 or udp.length > 8", _FIELDS):
             self._row(row)
 
     def _row(self, row: dict[str, str]) -> None:
@@ -115,9 +118,9 @@ class _Survey:
             self._others += 1
 
     def _datagram(self, packet: Packet, data: bytes, ports: tuple[str, str]) -> None:
-        if data[:1] in (b"\x80", b"\x81"):
+        if _DATAGRAM.match(data):
             self.datagrams.append(Piece(data, packet))
-        elif 20 <= data[0] <= 25 and data[1:2] == b"\xfe":
+        elif data[1:2] == b"\xfe" and 20 <= data[0] <= 25:
             self.dtls_ports.update(ports)
 
     def notes(self) -> list[str]:
@@ -125,27 +128,38 @@ class _Survey:
         return [text] if self._others else []
 
 
-def _table(
-    path: Path, shown: str, names: Iterable[str], *options: str, occurrence: str = "f"
-) -> Iterator[dict[str, str]]:
-    names = list(names)
-    wanted = [option for name in names for option in ("-e", name)]
-    text = _tshark(path, *options, "-Y", shown, "-T", "fields", "-E", f"occurrence={occurrence}", *wanted)
-    for line in text.splitlines():
-        yield dict(zip(names, line.split("\t"), strict=True))
+class _Tshark:
+    """tshark over one file. notes: what it found wrong in what it could read, as of a file that is cut short."""
 
+    def __init__(self, path: Path) -> None:
+        self.notes: list[str] = []
+        self._path = path
 
-def _tshark(path: Path, *options: str) -> str:
-    program = shutil.which("tshark")
-    if program is None:
-        raise ConfigError("captures are read with tshark, which is not here: install tshark (apt-get install tshark)")
-    done = subprocess.run(
-        [program, "-n", "-r", str(path), *_NOT_ITS_OWN, *options], capture_output=True, text=True, errors="replace"
-    )
-    said = [line for line in done.stderr.splitlines() if line.startswith("tshark:")]
-    if done.returncode and not done.stdout:
-        raise ConfigError(f"{path} cannot be read: {said[0] if said else f'tshark ended with {done.returncode}'}")
-    return done.stdout
+    def table(self, shown: str, names: Iterable[str], *options: str, occurrence: str = "f") -> Iterator[dict[str, str]]:
+        names = list(names)
+        wanted = [option for name in names for option in ("-e", name)]
+        text = self.run(*options, "-Y", shown, "-T", "fields", "-E", f"occurrence={occurrence}", *wanted)
+        for line in text.splitlines():
+            yield dict(zip(names, line.split("\t"), strict=True))
+
+    def run(self, *options: str) -> str:
+        program = shutil.which("tshark")
+        if program is None:
+            raise ConfigError(
+                "captures are read with tshark, which is not here: install tshark (apt-get install tshark)"
+            )
+        done = subprocess.run(
+            [program, "-n", "-r", str(self._path), *_NOT_ITS_OWN, *options],
+            capture_output=True, text=True, errors="replace",
+        )  # fmt: skip
+        said = [line.removeprefix("tshark: ") for line in done.stderr.splitlines() if line.startswith("tshark: ")]
+        new = [line for line in said if line not in self.notes]
+        if done.returncode and not done.stdout and (new or not said):  # a pass may find nothing in what is there
+            raise ConfigError(
+                f"{self._path} cannot be read: {said[0] if said else f'tshark ended with {done.returncode}'}"
+            )
+        self.notes += new
+        return done.stdout
 
 
 # --- streams ------------------------------------------------------------------------------------------
@@ -159,7 +173,7 @@ class _Record(NamedTuple):
     data: bytes
 
 
-def _followed(path: Path, survey: _Survey, keys: tuple[str, ...]) -> dict[int, list[_Record]]:
+def _followed(tshark: _Tshark, survey: _Survey, keys: tuple[str, ...]) -> dict[int, list[_Record]]:
     """The clear bytes of each stream as they came; [] where nothing could be decrypted."""
     found: dict[int, list[_Record]] = {stream: [] for stream in sorted([*survey.tls, *survey.clear])}
     decode = [option for port in sorted(set(survey.tls.values())) for option in ("-d", f"tcp.port=={port},tls")]
@@ -167,7 +181,7 @@ def _followed(path: Path, survey: _Survey, keys: tuple[str, ...]) -> dict[int, l
     for at in range(0, len(streams), _STREAMS_AT_ONCE):
         some = streams[at : at + _STREAMS_AT_ONCE]
         follow = [option for kind, stream in some for option in ("-z", f"follow,{kind},yaml,{stream}")]
-        for number, peer, data in _yaml(_tshark(path, *keys, *decode, "-q", *follow)):
+        for number, peer, data in _yaml(tshark.run(*keys, *decode, "-q", *follow)):
             packet = survey.packets.get(number)
             if packet is not None and packet.stream is not None:
                 found[packet.stream].append(_Record(packet, peer, data))
@@ -247,13 +261,22 @@ class _Direction:
         return self._notes
 
 
-def _dtls(path: Path, survey: _Survey, keys: tuple[str, ...]) -> Iterator[Piece]:
+def _dtls(tshark: _Tshark, survey: _Survey, keys: tuple[str, ...]) -> tuple[list[Piece], list[str]]:
     """One record of DTLS holds one frame, or several."""
+    pieces: list[Piece] = []
+    others: list[Piece] = []
     decode = [option for port in sorted(survey.dtls_ports) for option in ("-d", f"udp.port=={port},dtls")]
-    for row in _table(
-        path, "dtls.app_data && data.data", ("frame.number", "data.data"), *keys, *decode, occurrence="a"
-    ):
+    shown = "dtls.app_data && data.data"
+    for row in tshark.table(shown, ("frame.number", "data.data"), *keys, *decode, occurrence="a"):
         packet = survey.packets.get(int(row["frame.number"]))
         for digits in row["data.data"].split(","):
             if packet is not None:
-                yield Piece(bytes.fromhex(digits.replace(":", "")), packet)
+                piece = Piece(bytes.fromhex(digits.replace(":", "")), packet)
+                (pieces if piece.data.startswith(_BEGINNINGS) else others).append(piece)
+    if others:
+        data, packet = others[0]
+        where = f"DTLS, first in packet {packet.number}, {packet.source} > {packet.target}"
+        return pieces, [f"{where}: an application's own data, no RELOAD frames: it begins {data[:24]!r}"]
+    if not pieces:
+        return [], ["DTLS, of which nothing could be decrypted: give its keys with --keylog FILE"]
+    return pieces, []

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from xor_fast.cext import codec, ids
-from xor_fast.cli.dump._certificates import node_ids_of, user_of
+from xor_fast.cli.dump._certificates import clean, node_ids_of, user_of
 from xor_fast.cli.dump.content import rfc_name
 from xor_fast.cli.dump.walk import Node
 from xor_fast.config import Overlay
@@ -72,7 +72,7 @@ class Check(NamedTuple):
 
     def __str__(self) -> str:
         trusted = " and trusted" if self.is_trusted else ""
-        who = f" by {self.user + ', ' if self.user else ''}node {self.node_id}" if self.node_id else ""
+        who = f" by {clean(self.user) + ', ' if self.user else ''}node {self.node_id}" if self.node_id else ""
         return f"{self.status.upper()}{trusted}{who}{': ' + self.reason if self.reason else ''}"
 
     def fields(self) -> dict[str, object]:
@@ -133,6 +133,7 @@ class Checker:
         if der in self._certificates:
             return
         self._certificates.add(der)
+        self._distrusted.clear()  # it may be the intermediate that others lacked
         try:
             certificate = x509.load_der_x509_certificate(der)
             key, user, node_ids = certificate.public_key(), user_of(certificate), node_ids_of(certificate)

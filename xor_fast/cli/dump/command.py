@@ -71,28 +71,32 @@ def _shown(inputs: list[str], options: Options, dumper: Dumper, output: Output) 
     if options.structure and options.code:
         raise ConfigError("--as and --code both say what the input is: leave one out")
     form = form_of(options.structure) if options.structure else body_of(options.code) if options.code else None
+    if inputs and not any(name == "-" or _is_file(name) for name in inputs):
+        yield from _of_bytes(_from_command_line(inputs), form, options, dumper)
+        return
     for data, path in _sources(inputs):
         if is_capture(data) and form is None:
             yield from _of_capture(data, path, options, dumper, output)
-            continue
-        text = _text(data)
-        for whole in [data] if text is None else read_hex(text):
-            packet = whole[options.skip :]
-            if not packet and form is None:
-                raise ConfigError("the input holds no bytes to dump")
-            items = dumper.all_of(packet) if form is None else dumper.one(packet, form)
-            yield from (Shown(item, None, item.data is not packet) for item in items)
+        else:
+            text = _text(data)
+            yield from _of_bytes([data] if text is None else read_hex(text), form, options, dumper)
+
+
+def _of_bytes(packets: list[bytes], form: str | None, options: Options, dumper: Dumper) -> Iterator[Shown]:
+    for whole in packets:
+        packet = whole[options.skip :]
+        if not packet and form is None:
+            raise ConfigError("the input holds no bytes to dump")
+        items = dumper.all_of(packet) if form is None else dumper.one(packet, form)
+        yield from (Shown(item, None, item.data is not packet) for item in items)
 
 
 def _sources(inputs: list[str]) -> Iterator[tuple[bytes, Path | None]]:
-    """The bytes of each input: a file, standard input, or hex on the command line, which may be of several words."""
+    """The bytes of each file, or of standard input."""
     if not inputs:
         if sys.stdin.isatty():
             raise ConfigError("nothing to dump: give a file, hex, or bytes on standard input; --help shows more")
         inputs = ["-"]
-    if not any(name == "-" or _is_file(name) for name in inputs):
-        yield _from_command_line(inputs), None
-        return
     for name in inputs:
         path = None if name == "-" else Path(name)
         data = sys.stdin.buffer.read() if path is None else _content(path)
@@ -101,13 +105,13 @@ def _sources(inputs: list[str]) -> Iterator[tuple[bytes, Path | None]]:
         yield data, path
 
 
-def _from_command_line(inputs: list[str]) -> bytes:
+def _from_command_line(inputs: list[str]) -> list[bytes]:
+    """Hex, which may be of several words."""
     text = " ".join(inputs)
     try:
-        read_hex(text)
+        return read_hex(text)
     except ConfigError as error:
         raise ConfigError(f"{text[:60]!r} is neither a file here nor hex ({error})") from None
-    return text.encode()
 
 
 def _is_file(name: str) -> bool:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from xor_fast import messages
 from xor_fast.cext import codec, ids
-from xor_fast.cli.dump._certificates import node_ids_of, user_of
+from xor_fast.cli.dump._certificates import clean, node_ids_of, user_of
 from xor_fast.cli.dump.layout import ENUMS, name_of
 from xor_fast.cli.dump.walk import Node, Walk
 from xor_fast.config import NAMED_KINDS
@@ -256,14 +256,14 @@ def describe_certificate(der: bytes) -> dict[str, object]:
         certificate = x509.load_der_x509_certificate(der)
         key = certificate.public_key()
         return {
-            "subject": _clean(certificate.subject.rfc4514_string()),
-            "issuer": _clean(certificate.issuer.rfc4514_string()),
+            "subject": clean(certificate.subject.rfc4514_string()),
+            "issuer": clean(certificate.issuer.rfc4514_string()),
             "node_ids": [node_id.hex() for node_id in node_ids_of(certificate)],
-            "user": _clean(user_of(certificate)),
+            "user": clean(user_of(certificate)),
             "valid": f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}",
             "key": _key(key),
         }
-    except Exception:  # as above
+    except Exception:  # what the library raises over foreign bytes is an open set
         return {}
 
 
@@ -271,7 +271,3 @@ def _key(key: object) -> str:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"ECDSA {key.curve.name}"
     return f"RSA {key.key_size}" if isinstance(key, rsa.RSAPublicKey) else type(key).__name__
-
-
-def _clean(foreign: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in foreign)

@@ -65,7 +65,7 @@ def _dump_lines(lines: list[str]) -> list[_Line | None] | None:
             return None
         found.append(_Line(match[1], match[2], match[3]) if match else None)
     whole = [line for line in found if line is not None]
-    if not whole or int(whole[0].offset, 16):
+    if not whole or found[0] is None or int(whole[0].offset, 16):
         return None
     if ":" in whole[0].gap or (len(whole[0].gap) >= 2 and whole[0].rest):
         return found
@@ -105,7 +105,7 @@ def _packet(lines: list[_Line | None]) -> bytes:
 
 def _assembled(lines: list[_Line | None], base: int) -> bytes:
     """ValueError when an offset in this base is not the number of bytes before it."""
-    data = b""
+    data = bytearray()
     repeated = 0  # how many bytes a `*` says again; 0 for none
     width = 0
     has_words = lines[0] is not None and _has_words(lines[0])
@@ -118,14 +118,14 @@ def _assembled(lines: list[_Line | None], base: int) -> bytes:
             data += data[-repeated:] * ((min(offset, _MOST) - len(data)) // repeated)
             repeated = 0
         if has_words and not line.rest and offset == len(data) - 1:
-            data = data[:offset]  # of the last word only a half was there
+            del data[offset:]  # of the last word only a half was there
         if offset != len(data):
             raise ValueError
         step = int(after.offset, base) - offset if after else 0
         piece = _read(line.rest, step + has_words if step > 0 else width or _WIDEST)
         width = len(piece)
         data += _swapped(piece) if has_words else piece
-    return data
+    return bytes(data)
 
 
 def _read(rest: str, most: int) -> bytes:
