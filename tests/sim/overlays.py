@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from tests.pki import Pki
 from xor_fast.cext import ids
-from xor_fast.core.node import Fetched, NewValue, Stored
+from xor_fast.core.node import Fetched, NewValue, Stored, Tuning
 from xor_fast.errors import RequestFailed
 from xor_fast.sim import checks
 from xor_fast.sim.run import fake_identity, overlay_for
@@ -19,11 +19,17 @@ class Overlay:
     """A world with a ring in it. `pki`: real certificates and signatures; without, the simulator's fakes."""
 
     def __init__(
-        self, nodes: int, seed: int, *, pki: Pki | None = None, users: dict[int, str] | None = None, **world: float
+        self,
+        nodes: int,
+        seed: int,
+        *,
+        pki: Pki | None = None,
+        users: dict[int, str] | None = None,
+        tuning: Tuning | None = None,
     ) -> None:
         self.pki = pki
         self.kind = LOCATION if pki else 0xF0000001
-        self.world = World(pki.overlay if pki else overlay_for(nodes), seed, **world)  # type: ignore[arg-type]
+        self.world = World(pki.overlay if pki else overlay_for(nodes), seed, tuning=tuning)
         self._identities = self.world.random("identities")
         self._verifier = pki.verifier() if pki else None
         first = self.add(0, (users or {}).get(0))

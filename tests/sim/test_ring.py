@@ -11,7 +11,7 @@ from tests.pki import Pki
 from tests.sim.overlays import Overlay
 from xor_fast import limits
 from xor_fast.cext import ids
-from xor_fast.core.node import Stored
+from xor_fast.core.node import Stored, Tuning
 from xor_fast.core.topology import State
 from xor_fast.errors import RequestFailed
 from xor_fast.messages import Destination, DestinationType
@@ -110,7 +110,7 @@ def test_a_value_lies_at_the_owner_and_its_two_successors(seed: int) -> None:
 
 @pytest.mark.req("topo.neighbour-lost", "topo.neighbour-lost-update", "topo.update-propagate")
 def test_any_one_peer_is_killed_and_nothing_is_lost(seed: int) -> None:
-    overlay = Overlay(16, seed, hold_down=1.0)
+    overlay = Overlay(16, seed, tuning=Tuning(hold_down=1.0))
     users = overlay.hosts
     for user in users:
         assert isinstance(overlay.store(user, user.name.encode()), Stored)
@@ -125,7 +125,7 @@ def test_any_one_peer_is_killed_and_nothing_is_lost(seed: int) -> None:
 
 @pytest.mark.parametrize("world", [4, 31, None])  # these two once stayed without a neighbour for ever
 def test_six_of_sixteen_die_within_moments_and_the_ring_is_whole_again(world: int | None, seed: int) -> None:
-    overlay = Overlay(16, seed if world is None else world, hold_down=1.0)
+    overlay = Overlay(16, seed if world is None else world, tuning=Tuning(hold_down=1.0))
     rng = random.Random(seed if world is None else world)
     for host in overlay.hosts:
         overlay.store(host, host.name.encode())
@@ -171,7 +171,7 @@ def test_without_a_replica_the_answer_waits_for_one_reliability_timer(seed: int)
 
 @pytest.mark.req("topo.leave-send", "topo.chord-leave", "topo.leave-react", "topo.chord-leave-receive")
 def test_who_leaves_hands_its_data_on(seed: int) -> None:
-    overlay = Overlay(8, seed, hold_down=1.0)
+    overlay = Overlay(8, seed, tuning=Tuning(hold_down=1.0))
     users = overlay.hosts
     for user in users:
         overlay.store(user, user.name.encode())
@@ -249,7 +249,7 @@ def test_a_killed_peer_comes_back_with_the_same_identity(seed: int) -> None:
 
 @pytest.mark.req("topo.partition-probe", "topo.partition-ping", "topo.partition-heal")
 def test_two_halves_find_each_other_again(seed: int) -> None:
-    overlay = Overlay(8, seed, hold_down=1.0)
+    overlay = Overlay(8, seed, tuning=Tuning(hold_down=1.0))
     users = overlay.hosts
     for user in users:
         overlay.store(user, user.name.encode())
@@ -288,7 +288,7 @@ def test_the_first_peer_begins_anew_alone_and_gets_its_values_back(seed: int) ->
 
 
 def test_silent_peers_leave_the_routing_table(seed: int) -> None:
-    overlay = Overlay(8, seed, hold_down=1.0)
+    overlay = Overlay(8, seed, tuning=Tuning(hold_down=1.0))
     mute = overlay.hosts[3]
     mute.is_mute = True
     overlay.world.run(limits.KEEPALIVE_INTERVAL + limits.RTO_CEILING + 5)
@@ -302,7 +302,7 @@ def test_silent_peers_leave_the_routing_table(seed: int) -> None:
 
 def test_peers_that_were_asleep_for_a_moment_are_peers_again(seed: int) -> None:
     """On a busy machine a process may get no turn for seconds: the others lose it, and find it again."""
-    overlay = Overlay(16, seed, hold_down=1.0)
+    overlay = Overlay(16, seed, tuning=Tuning(hold_down=1.0))
     users = overlay.hosts
     for user in users:
         assert isinstance(overlay.store(user, user.name.encode()), Stored)

@@ -26,6 +26,7 @@ from xor_fast.core.storage import Storage
 from xor_fast.core.timers import Timers
 from xor_fast.core.topology import Topology
 from xor_fast.core.transactions import NO_LINK, Answer, KeptAnswer, Transactions
+from xor_fast.core.tuning import Tuning
 from xor_fast.core.writer import Fetched, NewValue, Stored, Writer
 from xor_fast.errors import ErrorCode, RequestFailed, TrustError, WireError
 from xor_fast.messages import (
@@ -46,10 +47,12 @@ from xor_fast.messages import (
 from xor_fast.trust.certificates import Certificate
 from xor_fast.trust.signatures import Identity, Signer, Verifier
 
-__all__ = ["AppConnection", "Fetched", "NewValue", "Node", "Pong", "Stored"]
+__all__ = ["AppConnection", "Fetched", "NewValue", "Node", "Pong", "Stored", "Tuning"]
 
 # Carrying these out twice would differ from once, so their answers are kept for repeats (6.2.1, notes 2.12).
 _KEPT_CODES = frozenset({Code.STORE_REQ, Code.JOIN_REQ, Code.LEAVE_REQ, Code.ATTACH_REQ, Code.APP_ATTACH_REQ})
+
+_DEFAULTS = Tuning()
 
 _TRANSIT_ERRORS = {
     Verdict.TTL_EXCEEDED: ErrorCode.TTL_EXCEEDED,
@@ -63,7 +66,7 @@ class Node:
     """A whole peer or client, driven from outside (see the drain rule above).
 
     addresses: where others can connect to us, offered in Attach.
-    hold_down: seconds before replicas are made after a neighbour failed (10.7.1).
+    tuning: what the owner may choose for this node.
     random: the only source of randomness; seeded in the simulator.
     """
 
@@ -75,14 +78,14 @@ class Node:
         random: Random,
         *,
         addresses: Sequence[Address] = (),
-        hold_down: float = limits.HOLD_DOWN,
+        tuning: Tuning = _DEFAULTS,
     ) -> None:
         self.overlay = overlay
         self.identity = identity
         self.verifier = verifier
         self.rng = random
         self.addresses: tuple[Address, ...] = tuple(addresses)
-        self.hold_down = hold_down
+        self.tuning = tuning
         self.node_id: bytes = identity.node_id
         self.timers: Timers = Timers()
         self.kinds: KindRegistry = KindRegistry(overlay.kinds)

@@ -183,7 +183,7 @@ class Replication:
         # What is ours now is noted at once: if another comes in between before the hold-down is over, it is owed this.
         for resource, _, _, held in self._storage.everything():
             held.owned = held.owned or self._node.ring.is_responsible(resource)
-        self._schedule(now + (self._node.hold_down if failed else 0.0))
+        self._schedule(now + (self._node.tuning.hold_down if failed else 0.0))
 
     def forget_copies(self, node_id: bytes) -> None:
         """A peer has gone: what it held no longer counts as a copy."""

@@ -10,10 +10,9 @@ from functools import partial
 from hashlib import sha256
 from random import Random
 
-from xor_fast import limits
 from xor_fast.actions import Address, ClosePort, Dial, Hangup, Left, Notice, OpenPort, Purpose
 from xor_fast.config import Overlay
-from xor_fast.core.node import Node
+from xor_fast.core.node import Node, Tuning
 from xor_fast.trust.signatures import Identity, Verifier
 
 START_MS = 1_800_000_000_000  # the wall clock of every node when the world begins
@@ -52,7 +51,7 @@ class Host:
         self.name: str = f"n{index}"
         self.address: Address = address or (f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}", PORT)
         self.node: Node = Node(
-            world.overlay, identity, verifier, node_random, addresses=(self.address,), hold_down=world.hold_down
+            world.overlay, identity, verifier, node_random, addresses=(self.address,), tuning=world.tuning
         )
         self.alive = True
         self.is_mute = False  # takes bytes and does nothing: a hung process
@@ -73,12 +72,12 @@ class World:
         seed: int,
         *,
         latency: tuple[float, float] = (0.010, 0.060),
-        hold_down: float = limits.HOLD_DOWN,
+        tuning: Tuning | None = None,
     ) -> None:
         self.overlay = overlay
         self.seed = seed
         self.now: float = 0.0
-        self.hold_down = hold_down
+        self.tuning: Tuning = tuning or Tuning()  # of every host
         self.hosts: list[Host] = []
         self.events: int = 0
         self.bytes_carried: int = 0
