@@ -39,7 +39,10 @@ def test_one_line(command: Command, arguments: list[str], words: list[str]) -> N
     assert_one_line(command(*arguments), *words)
 
 
-@pytest.mark.parametrize("arguments", [["nothing"], ["ping"], ["enroll", "--what"], ["demo", "--nodes", "7"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["nothing"], ["ping"], ["enroll", "--what"], ["demo", "--nodes", "7"], ["quickstart", "--hold-down", "-1"]],
+)
 def test_wrong_use_of_the_command_line(command: Command, arguments: list[str]) -> None:
     done = command(*arguments)
     assert done.returncode == 2

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from xor_fast import limits
 from xor_fast.cli._program import app
 from xor_fast.cli.output import reported
+from xor_fast.core.tuning import Tuning
 
 BOOTSTRAP = Path("data/bootstrap")
 
@@ -37,6 +39,16 @@ Keylog = Annotated[
     Path | None,
     typer.Option("--keylog", metavar="FILE", help="Append the keys of our TLS connections, to read captures of them."),
 ]
+HoldDown = Annotated[
+    float,
+    typer.Option(
+        "--hold-down",
+        metavar="SECONDS",
+        min=0,
+        help="Wait after a neighbour failed before its data is copied anew: one that is back by then costs no traffic, "
+        "but until the copies are made there is one less.",
+    ),
+]
 
 
 @app.command()
@@ -51,6 +63,7 @@ def quickstart(
     name: Annotated[
         str, typer.Option("--name", help="Overlay name, a DNS name; used when it is made.")
     ] = "xor.home.arpa",
+    hold_down: HoldDown = limits.HOLD_DOWN,
     pcap: Pcap = None,
     keylog: Keylog = None,
     as_json: Json = False,
@@ -58,7 +71,7 @@ def quickstart(
     """Make a private overlay, once, and run its first peer."""
     from xor_fast.cli import serve
 
-    return serve.quickstart(data, listen, advertise or [], name, pcap, keylog, as_json)
+    return serve.quickstart(data, listen, advertise or [], name, Tuning(hold_down=hold_down), pcap, keylog, as_json)
 
 
 @app.command()
@@ -72,6 +85,7 @@ def node(
     ] = None,
     ca: Ca = None,
     bootstrap: Bootstrap = None,
+    hold_down: HoldDown = limits.HOLD_DOWN,
     pcap: Pcap = None,
     keylog: Keylog = None,
     as_json: Json = False,
@@ -79,7 +93,8 @@ def node(
     """Join an existing overlay as a peer and serve it until Ctrl-C."""
     from xor_fast.cli import serve
 
-    return serve.node(data, listen, advertise or [], overlay, ca, bootstrap or [], pcap, keylog, as_json)
+    tuning = Tuning(hold_down=hold_down)
+    return serve.node(data, listen, advertise or [], overlay, ca, bootstrap or [], tuning, pcap, keylog, as_json)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from xor_fast.cli.enrolment import issue
 from xor_fast.cli.output import Output
 from xor_fast.config import Overlay
 from xor_fast.core.node import Node
+from xor_fast.core.tuning import DEFAULTS, Tuning
 from xor_fast.errors import ConfigError, ErrorCode, RequestFailed
 from xor_fast.net import stats
 from xor_fast.net.listener import address_of, bind
@@ -108,7 +109,9 @@ class Stop:
 
 
 @asynccontextmanager
-async def opened(data: DataDirectory, place: Place, overlay: Overlay | None = None) -> AsyncIterator[Peer]:
+async def opened(
+    data: DataDirectory, place: Place, overlay: Overlay | None = None, tuning: Tuning = DEFAULTS
+) -> AsyncIterator[Peer]:
     """A peer with the identity of `data`, listening and answering on the control socket, not yet in the overlay.
 
     overlay: by default that of `data`. What was stored at its last end in order is back. ConfigError when something
@@ -122,7 +125,7 @@ async def opened(data: DataDirectory, place: Place, overlay: Overlay | None = No
         addresses = place.advertise or (own,)
         if any(ipaddress.ip_address(host).is_unspecified for host, _ in addresses):
             raise ConfigError(f"--listen {show_address(own)} says not where others reach us: add --advertise IP:PORT")
-        node = _node(overlay, identity, addresses)
+        node = _node(overlay, identity, addresses, tuning)
         hosts = tuple(dict.fromkeys(host for host, _ in addresses))
         async with Peer(node, _tls(credentials, place), sock, hosts=hosts) as peer:
             peer.restore(str(data.store))
@@ -163,7 +166,7 @@ async def passing_client(data: DataDirectory, bootstrap: Sequence[Address]) -> A
 async def _connected(
     overlay: Overlay, identity: Identity, credentials: Credentials, bootstrap: Sequence[Address]
 ) -> AsyncIterator[Peer]:
-    async with Peer(_node(overlay, identity, ()), Tls(credentials)) as peer:
+    async with Peer(_node(overlay, identity), Tls(credentials)) as peer:
         where = bootstrap or overlay.bootstrap_nodes
         try:
             async with asyncio.timeout(limits.DIAL_TIMEOUT + limits.HANDSHAKE_TIMEOUT):
@@ -174,8 +177,8 @@ async def _connected(
         yield peer
 
 
-def _node(overlay: Overlay, identity: Identity, addresses: tuple[Address, ...]) -> Node:
-    return Node(overlay, identity, Verifier(overlay), random.SystemRandom(), addresses=addresses)
+def _node(overlay: Overlay, identity: Identity, addresses: tuple[Address, ...] = (), tuning: Tuning = DEFAULTS) -> Node:
+    return Node(overlay, identity, Verifier(overlay), random.SystemRandom(), addresses=addresses, tuning=tuning)
 
 
 def _tls(credentials: Credentials, place: Place) -> Tls:

@@ -9,6 +9,7 @@ from xor_fast.cli import enrolment
 from xor_fast.cli.data import DataDirectory, read_overlay
 from xor_fast.cli.output import Exit, Output, program
 from xor_fast.cli.running import DEFAULT_PORT, Place, Stop, join, leave, opened, parse_address, show_address
+from xor_fast.core.tuning import Tuning
 from xor_fast.errors import ConfigError
 from xor_fast.net.listener import address_of, bind
 from xor_fast.net.peer import Peer
@@ -21,6 +22,7 @@ def quickstart(
     listen: str | None,
     advertise: list[str],
     name: str,
+    tuning: Tuning,
     pcap: Path | None,
     keylog: Path | None,
     as_json: bool,
@@ -40,13 +42,13 @@ def quickstart(
         place = place_of(listen or show_address(where), advertise, pcap, keylog)
         if where not in (place.listen, *place.advertise):
             output.say("note", f"note: others look for the first peer at {show_address(where)}, as the document says")
-    return uvloop.run(_quickstart(output, directory, place, is_new))
+    return uvloop.run(_quickstart(output, directory, place, tuning, is_new))
 
 
-async def _quickstart(output: Output, data: DataDirectory, place: Place, is_new: bool) -> int:
+async def _quickstart(output: Output, data: DataDirectory, place: Place, tuning: Tuning, is_new: bool) -> int:
     output.capture_log()
     stop = Stop()
-    async with opened(data, place) as peer:
+    async with opened(data, place, tuning=tuning) as peer:
         peer.start_overlay()
         _introduce(output, peer, data, is_new)
         await stop.wait()
@@ -61,6 +63,7 @@ def node(
     overlay: Path | None,
     ca: Path | None,
     bootstrap: list[str],
+    tuning: Tuning,
     pcap: Path | None,
     keylog: Path | None,
     as_json: bool,
@@ -68,15 +71,15 @@ def node(
     output, directory, place = Output(as_json), DataDirectory(data), place_of(listen, advertise, pcap, keylog)
     where = [parse_address(text, "--bootstrap") for text in bootstrap]
     enroll_on_first_use(output, directory, ca, None)
-    return uvloop.run(_node(output, directory, place, overlay, where))
+    return uvloop.run(_node(output, directory, place, overlay, where, tuning))
 
 
 async def _node(
-    output: Output, data: DataDirectory, place: Place, overlay: Path | None, bootstrap: list[Address]
+    output: Output, data: DataDirectory, place: Place, overlay: Path | None, bootstrap: list[Address], tuning: Tuning
 ) -> int:
     output.capture_log()
     stop = Stop()
-    async with opened(data, place, read_overlay(overlay) if overlay else None) as peer:
+    async with opened(data, place, read_overlay(overlay) if overlay else None, tuning) as peer:
         _introduce_node(output, peer, data)
         await stop.unless(join(peer, bootstrap, output))
         await stop.wait()

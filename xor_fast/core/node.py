@@ -26,7 +26,7 @@ from xor_fast.core.storage import Storage
 from xor_fast.core.timers import Timers
 from xor_fast.core.topology import Topology
 from xor_fast.core.transactions import NO_LINK, Answer, KeptAnswer, Transactions
-from xor_fast.core.tuning import Tuning
+from xor_fast.core.tuning import DEFAULTS, Tuning
 from xor_fast.core.writer import Fetched, NewValue, Stored, Writer
 from xor_fast.errors import ErrorCode, RequestFailed, TrustError, WireError
 from xor_fast.messages import (
@@ -52,8 +52,6 @@ __all__ = ["AppConnection", "Fetched", "NewValue", "Node", "Pong", "Stored", "Tu
 # Carrying these out twice would differ from once, so their answers are kept for repeats (6.2.1, notes 2.12).
 _KEPT_CODES = frozenset({Code.STORE_REQ, Code.JOIN_REQ, Code.LEAVE_REQ, Code.ATTACH_REQ, Code.APP_ATTACH_REQ})
 
-_DEFAULTS = Tuning()
-
 _TRANSIT_ERRORS = {
     Verdict.TTL_EXCEEDED: ErrorCode.TTL_EXCEEDED,
     Verdict.UNSUPPORTED_OPTION: ErrorCode.UNSUPPORTED_FORWARDING_OPTION,
@@ -78,7 +76,7 @@ class Node:
         random: Random,
         *,
         addresses: Sequence[Address] = (),
-        tuning: Tuning = _DEFAULTS,
+        tuning: Tuning = DEFAULTS,
     ) -> None:
         self.overlay = overlay
         self.identity = identity

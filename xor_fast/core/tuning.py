@@ -17,3 +17,6 @@ class Tuning(NamedTuple):
     neighbours_each_side: int | None = None
     fingers: int = limits.FINGERS
     hold_down: float = limits.HOLD_DOWN
+
+
+DEFAULTS: Tuning = Tuning()
