@@ -111,13 +111,18 @@ class Topology:
 
         self._node.attach.dial_bootstrap(now, self.elsewhere(bootstrap), linked)
 
-    def claim(self, now: float) -> None:
-        """From now on we are part of the ring and responsible for our range (10.5 step 7)."""
+    def claim(self, now: float, *, is_known: bool = False) -> None:
+        """From now on we are part of the ring and responsible for our range (10.5 step 7).
+
+        is_known: the others know it already, so nothing is announced; a simulated ring begins that way."""
         self.state = State.JOINED
         self._since = now
         self._node.ring.joined = True
-        self._range_changed = True
-        self._announce(now)  # 10.5 step 9
+        if is_known:
+            self._told = {node_id: self._update_for(now, node_id) for node_id in self._linked()}
+        else:
+            self._range_changed = True
+            self._announce(now)  # 10.5 step 9
         self._node.storage.replication.neighbours_changed(now, failed=False)
         self._node.timers.at(now + self._jittered_interval(), self._update_periodically)
         self.fingers.start(now)
@@ -289,16 +294,18 @@ class Topology:
             return
         self._announced_at = now
         everyone, self._range_changed = self._range_changed, False
-        linked = dict.fromkeys(self._node.switch.node_of(link) for link in self._node.switch.links())
-        for node_id in linked:
-            if node_id is None:
-                continue
+        for node_id in self._linked():
             body = self._update_for(now, node_id)
             told = self._told.get(node_id)
             news = told is None or _content(told) != _content(body)
             # peer_ready says nothing new but is asked for when the range changes (10.7.3).
             if news or (everyone and body.type == ChordUpdateType.PEER_READY):
                 self._send_update(now, node_id, body)
+
+    def _linked(self) -> list[bytes]:
+        """Each node that we have a link with, once."""
+        linked = dict.fromkeys(self._node.switch.node_of(link) for link in self._node.switch.links())
+        return [node_id for node_id in linked if node_id is not None]
 
     def _update_periodically(self, now: float) -> None:
         """10.7.4.1: to every neighbour, news or not; a neighbour that does not answer is noticed by it."""

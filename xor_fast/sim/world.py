@@ -50,6 +50,7 @@ class Host:
         self.index = index
         self.name: str = f"n{index}"
         self.address: Address = address or (f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}", PORT)
+        self.certificates: list[bytes] = [c.certificate for c in identity.certificates]  # what its TLS end shows
         self.node: Node = Node(
             world.overlay, identity, verifier, node_random, addresses=(self.address,), tuning=world.tuning
         )
@@ -250,14 +251,22 @@ class World:
             if not connection.open or not own.alive:
                 return
             self.record("link up", own)
-            certificates = [c.certificate for c in other.node.identity.certificates]
-            link = own.node.link_up(self.now, certificates, ticket)
+            link = own.node.link_up(self.now, other.certificates, ticket)
             connection.links[end] = link
             if link >= 0:
                 own.links[link] = connection
             else:
                 self._close(connection, "refused")
             self.drain(own)
+
+    def link(self, dialler: Host, accepter: Host) -> None:
+        """An overlay link between two hosts that is there at once, as if it had been made long ago."""
+        connection = Connection(dialler, accepter, self._network.uniform(*self._latency))
+        for end, own, other in ((1, accepter, dialler), (0, dialler, accepter)):
+            link = own.node.link_up(self.now, other.certificates, None)
+            assert link >= 0, f"{own.name} refused a link with {other.name}: {own.node.actions()}"
+            connection.links[end] = link
+            own.links[link] = connection
 
     def _hand_over(self, connection: Connection, ticket: int, port_ticket: int | None) -> None:
         dialler, accepter = connection.hosts
@@ -268,8 +277,7 @@ class World:
                 return
             own.applications[own_ticket] = connection
             self.record("application up", own)
-            certificates = [c.certificate for c in other.node.identity.certificates]
-            if not own.node.app_up(self.now, own_ticket, certificates):
+            if not own.node.app_up(self.now, own_ticket, other.certificates):
                 del own.applications[own_ticket]
                 self._close(connection, "refused")
             self.drain(own)
