@@ -3,7 +3,7 @@
 Plain C functions over one struct, compiled into `switch`. Frames are never sent again on TLS; ACKs only measure.
 """
 
-from libc.math cimport ceil, fabs
+from libc.math cimport INFINITY, ceil, fabs
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from xor_fast.cext.ids cimport Id
@@ -27,6 +27,8 @@ cdef struct Link:
     bint is_full            # the driver's buffer is above its mark
     bint is_dirty           # stands in the switch's list of links with something to send
     bint is_broken          # the peer broke the framing; nothing more is read
+    bint was_silent         # as `silence_changes` told last
+    bint speaks_again       # it was told to be silent, and is not any more
     double heard_at
     Buffer outbox
     Buffer partial          # the unread start of a frame
@@ -121,6 +123,7 @@ cdef inline bint note_acked(Link* link, uint32_t sequence, double now, double fl
     if mark.sequence == end:
         link.first_mark += 1
         link.mark_count -= 1
+    link.speaks_again = link.was_silent and not is_silent(link, now)
     return True
 
 
@@ -138,5 +141,17 @@ cdef inline void measure(Link* link, double sample, double floor, double ceiling
 
 
 cdef inline bint is_silent(const Link* link, double now) noexcept nogil:
-    """Does the oldest frame without ACK wait longer than the RTO?"""
-    return link.mark_count > 0 and now - link.marks[link.first_mark % MARKS].sent_at > link.rto
+    """Does the oldest frame without ACK wait as long as the RTO?"""
+    return now >= silent_from(link)
+
+
+cdef inline double silent_from(const Link* link) noexcept nogil:
+    """When that frame will have waited so long; infinity when none waits."""
+    return link.marks[link.first_mark % MARKS].sent_at + link.rto if link.mark_count > 0 else INFINITY
+
+
+cdef inline double silence_change(const Link* link) noexcept nogil:
+    """When the link's silence begins or, if it has been told, ended."""
+    if link.was_silent:
+        return link.heard_at if link.speaks_again else INFINITY
+    return silent_from(link)

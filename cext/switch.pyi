@@ -89,7 +89,12 @@ class Switch:
     def has_inbox(self) -> bool: ...
     def take_inbox(self) -> list[Received]: ...
     def silent_links(self, now: float) -> list[int]:
-        """Links whose oldest unacknowledged frame is older than their RTO (RFC 6298, 6.6.5)."""
+        """Links whose oldest frame without ACK has waited for their RTO (RFC 6298, 6.6.5)."""
+    @property
+    def silence_at(self) -> float:
+        """When `silence_changes` has something to tell; infinity while no frame waits for its ACK."""
+    def silence_changes(self, now: float) -> list[tuple[int, bool]]:
+        """Which links have fallen silent (True) or speak again (False) since this was asked last."""
     def idle_since(self, link: int) -> float:
         """When this link last gave us anything."""
     def rtt(self, link: int) -> float:

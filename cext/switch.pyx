@@ -3,10 +3,19 @@ from typing import NamedTuple
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.math cimport INFINITY
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove
 from xor_fast.cext.ids cimport equal, id_bytes, load_id, load_u24, load_u32, read_id
-from xor_fast.cext.link cimport is_silent, note_acked, note_received, open_frame, put_ack, release_link
+from xor_fast.cext.link cimport (
+    is_silent,
+    note_acked,
+    note_received,
+    open_frame,
+    put_ack,
+    release_link,
+    silence_change,
+)
 from xor_fast.cext.passage cimport (
     ACKED,
     BYTES_IN,
@@ -238,6 +247,26 @@ cdef class Switch:
         return [
             self.slots[self.live[i]].number for i in range(self.live_count) if is_silent(self.slots[self.live[i]], now)
         ]
+
+    @property
+    def silence_at(self):
+        cdef double earliest = INFINITY
+        cdef int i
+        for i in range(self.live_count):
+            earliest = min(earliest, silence_change(self.slots[self.live[i]]))
+        return earliest
+
+    def silence_changes(self, double now):
+        cdef list out = []
+        cdef Link* link
+        cdef int i
+        for i in range(self.live_count):
+            link = self.slots[self.live[i]]
+            if silence_change(link) <= now:
+                link.was_silent = not link.was_silent
+                link.speaks_again = False
+                out.append((link.number, <bint>link.was_silent))
+        return out
 
     def idle_since(self, int link):
         cdef Link* found = self.link_at(link)

@@ -21,7 +21,6 @@ OUTBOX_SIZE = 2 << 20  # bytes waiting for one link; above it messages for that 
 LINK_BACKLOG_MARK = 4 << 20  # bytes the driver lets a transport buffer before it calls the link full
 INBOX_MESSAGES = 1024  # messages for ourselves waiting within one turn
 TRANSIT_ERRORS_PER_SECOND = 100  # Errors made for messages that are not for us: each costs a signature
-SILENCE_CHECK = 1.0  # how often links are looked at for missing ACKs
 HANDSHAKE_TIMEOUT = 5.0  # TLS; uvloop's own default of 60 s lets silent clients pile up
 MAX_HANDSHAKES = 512  # unfinished TLS handshakes at a time, below the default descriptor limit of 1,024
 LISTEN_BACKLOG = 1024  # connections the kernel keeps until we accept them
@@ -31,7 +30,11 @@ MAX_DIALS = 64  # connection attempts at a time
 RTO_FLOOR = 1.0  # a link's RTO never falls below this: a busy peer is not a dead one
 RTO_CEILING = 10.0
 LINK_RETENTION = 30.0  # a silent link leaves the routing table at once, and is closed after this (RFC 6940 6.6.5)
-KEEPALIVE_INTERVAL = 20.0  # Ping to the wildcard on an idle link (notes 4.15: 15 to 30 s)
+OVERSLEPT = 0.5  # this late ourselves, we first read what has come, and judge the silence of others so much later
+KEEPALIVE_INTERVAL = 300.0  # Ping to the wildcard on an idle link, which finds hung processes (core/liveness.py)
+TCP_KEEPALIVE_IDLE = 20  # whole seconds; the kernel's keepalive, which costs 40 bytes, finds dead hosts ...
+TCP_KEEPALIVE_INTERVAL = 5
+TCP_KEEPALIVE_PROBES = 3  # ... within 35 s
 
 # --- transactions -----------------------------------------------------------------------------------
 MAX_TRANSMISSIONS = 5  # RFC 6940 6.2.1

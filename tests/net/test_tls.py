@@ -280,3 +280,26 @@ def test_connections_leave_no_memory_behind() -> None:
 def rss() -> int:
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4
+
+
+def test_the_kernel_looks_after_idle_connections() -> None:
+    """A host that vanished is missed in 35 s, though nobody writes to it."""
+    seen: list[int] = []
+
+    async def main() -> None:
+        listening, user = bind("127.0.0.1", 0), User()
+        loop = asyncio.get_running_loop()
+        connecting = loop.create_task(Tls(credentials(2)).connect(address_of(listening), User()))
+        sock, _ = await loop.sock_accept(listening)
+        sock.setblocking(False)
+        await Tls(credentials(1)).accept(sock, user)
+        await connecting
+        names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        seen.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        seen.extend(sock.getsockopt(socket.IPPROTO_TCP, name) for name in names)
+        user.transport.abort()
+        listening.close()
+
+    drive.run(main(), "uvloop")
+    on, idle, interval, probes = seen
+    assert on and idle + interval * probes <= 35

@@ -291,7 +291,7 @@ def test_silent_peers_leave_the_routing_table(seed: int) -> None:
     overlay = Overlay(8, seed, tuning=Tuning(hold_down=1.0))
     mute = overlay.hosts[3]
     mute.is_mute = True
-    overlay.world.run(limits.KEEPALIVE_INTERVAL + limits.RTO_CEILING + 5)
+    overlay.world.run(1.1 * limits.KEEPALIVE_INTERVAL + limits.RTO_CEILING + 5)
     for host in overlay.hosts:
         if host is not mute:
             assert mute.node.node_id not in host.node.ring

@@ -7,6 +7,7 @@ Wishes end with `done(now, outcome)`; outcome is the value named in their docstr
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import inf
 from random import Random
 
 from xor_fast import limits
@@ -146,6 +147,7 @@ class Node:
         if node_id is None:
             return
         self.switch.close_link(link)
+        self.topology.liveness.link_down(link)
         self.count("links_lost")
         self.topology.link_down(now, node_id, reason)
         self.transactions.link_down(now, link, reason)
@@ -186,6 +188,7 @@ class Node:
 
     def wake(self, now: float) -> None:
         """The deadline has passed. Then follow the drain rule."""
+        self.topology.liveness.check(now)
         self.timers.run_due(now)
         self._settle(now)
 
@@ -202,7 +205,10 @@ class Node:
     @property
     def deadline(self) -> float | None:
         """When to call `wake`, in the driver's monotonic seconds."""
-        return self.timers.deadline
+        timer, silence = self.timers.deadline, self.topology.liveness.deadline
+        if silence == inf:
+            return timer
+        return silence if timer is None or silence < timer else timer
 
     @property
     def counters(self) -> dict[str, int]:

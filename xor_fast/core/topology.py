@@ -189,6 +189,7 @@ class Topology:
     def linked(self, now: float, node_id: bytes, wants_full: bool) -> None:
         """A link is up: the other side learns that we are a peer, so that it may route through us (10.7)."""
         self._avoid.pop(node_id, None)
+        self.liveness.linked(now)
         if self.state is not State.JOINED:
             return
         if wants_full:

@@ -65,7 +65,7 @@ class Tls:
             raise
 
     async def _shake_hands(self, sock: socket.socket, connection: Connection, *, server: bool) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _tune(sock)
         transport = TlsTransport(sock, Session(self._context, sock.fileno(), server), connection)
         try:
             async with asyncio.timeout(limits.HANDSHAKE_TIMEOUT):
@@ -73,3 +73,13 @@ class Tls:
         except BaseException:
             transport.abort()
             raise
+
+
+def _tune(sock: socket.socket) -> None:
+    """Messages leave at once; and a connection nobody writes to is looked after, for a host that has vanished sends
+    no word of it (core/liveness.py)."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, limits.TCP_KEEPALIVE_IDLE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, limits.TCP_KEEPALIVE_INTERVAL)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, limits.TCP_KEEPALIVE_PROBES)

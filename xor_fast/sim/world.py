@@ -10,6 +10,7 @@ from functools import partial
 from hashlib import sha256
 from random import Random
 
+from xor_fast import limits
 from xor_fast.actions import Address, ClosePort, Dial, Hangup, Left, Notice, OpenPort, Purpose
 from xor_fast.config import Overlay
 from xor_fast.core.node import Node, Tuning
@@ -18,6 +19,7 @@ from xor_fast.trust.signatures import Identity, Verifier
 START_MS = 1_800_000_000_000  # the wall clock of every node when the world begins
 PORT = 6084
 FIRST_APP_PORT = 20000
+KERNEL_KEEPALIVE = limits.TCP_KEEPALIVE_IDLE + limits.TCP_KEEPALIVE_INTERVAL * limits.TCP_KEEPALIVE_PROBES
 
 
 class Connection:
@@ -147,13 +149,22 @@ class World:
 
     def kill(self, host: Host) -> None:
         """As kill -9: no word from it; the others see their connections reset."""
+        self._end(host, "killed")
+        for connection in [*host.links.values(), *host.applications.values()]:
+            self._close(connection, "reset by peer")
+
+    def vanish(self, host: Host) -> None:
+        """As a machine without power: not even a reset; the others' kernels miss it when they keep idle links alive."""
+        self._end(host, "vanished")
+        for connection in [*host.links.values(), *host.applications.values()]:
+            self.at(self.now + KERNEL_KEEPALIVE, partial(self._close, connection, "keepalive timed out"))
+
+    def _end(self, host: Host, what: str) -> None:
         host.alive = False
-        self.record("killed", host)
+        self.record(what, host)
         self._by_address.pop(host.address, None)
         for address in host.ports.values():
             self._by_address.pop(address, None)
-        for connection in [*host.links.values(), *host.applications.values()]:
-            self._close(connection, "reset by peer")
 
     def drain(self, host: Host) -> None:
         """The drain rule: bytes, actions, deadline."""
