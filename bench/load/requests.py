@@ -1,42 +1,39 @@
-"""Requests one node answers through a TLS link: Ping, Store and Fetch, every message and value signed and verified.
+"""Requests a whole node answers through a TLS link, within an overlay of three: Ping, Store and Fetch.
 
-    python -m bench.load.requests [--seconds 3] [--json FILE]
+    python -m bench.load.requests [--scale 1] [--json FILE]
 
-The node that answers runs in its own process on the first CPU, alone in its overlay; a client in this process on the
-last one keeps DEPTH requests under way and checks the answers. The cost of a request is the CPU time of the answering
-process. The share of signatures is the number it really made and verified, times what one takes in that process.
+The node that answers has the first CPU; the two peers that take its replicas, each in a process of its own, and the
+asking side share the last one. DEPTH requests are under way. The cost of a request is the CPU time of the answering
+process, all its threads, replicas included. The limit is set by the signatures it really made and verified in that
+time, each at what one takes in the same process: their share of the CPU time is the share of the limit reached.
 """
 
 import argparse
 import asyncio
 import json
 import os
-import random
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uvloop
 
-from bench.load.pki import CLIENT, PKI, RELAY, credentials, identity
-from xor_fast.cext.ids import resource_id
-from xor_fast.core.node import NewValue, Node
-from xor_fast.messages import Destination, DestinationType, GenericCertificate, Signature
-from xor_fast.net.listener import address_of, bind
-from xor_fast.net.peer import Peer
-from xor_fast.net.tls import Tls
-from xor_fast.trust.signatures import Identity, Signer, Verifier
+from bench.load.asking import Asker, Load, users
+from bench.load.pki import PKI, RELAY
 
 DEPTH = 32
-KIND = 5  # XMPP-LOCATION: a dictionary under USER-NODE-MATCH
-VALUE = bytes(100)
+PEERS = (11, 12)  # numbers of the identities beside RELAY: the two next successors of whatever RELAY is responsible for
+USERS = 64  # who store and fetch: each has a certificate and a place of its own
+COUNTS = {"Ping": 8000, "Store": 4000, "Fetch": 8000}  # requests measured; a quarter as many before it, to warm up
+SETTLE = 0.3  # seconds for the second replica's answers, which nobody waits for
 
 
 class Run(NamedTuple):
-    """One kind of request, for some seconds."""
+    """One kind of request, so many times."""
 
     requests: int
     seconds: float
@@ -45,7 +42,9 @@ class Run(NamedTuple):
     signatures: int
     verifications: int
     signature_seconds: float
-    """CPU time of all of them: their number times the time of one, measured in the same process."""
+    """CPU time of all of them: their number times the time of one, measured in the same process at the same time."""
+    replicas: int
+    """Sent on, and each of them answered."""
 
     @property
     def cpu_microseconds(self) -> float:
@@ -56,169 +55,102 @@ class Run(NamedTuple):
         return self.signature_seconds / self.cpu_seconds
 
 
-# --- the node that answers -------------------------------------------------------------------------------
+class Member:
+    """A node in a process of its own (`member.py`)."""
+
+    def __init__(self, number: int, cpus: list[int], bootstrap: "Member | None" = None) -> None:
+        command = [sys.executable, "-m", "bench.load.member", str(number)]
+        self.process = subprocess.Popen(
+            [*command, str(bootstrap.port)] if bootstrap else command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+        )
+        self.port = int(self._line())
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit("a node of the benchmark ended: its error stands above")
+        return line
+
+    def report(self) -> dict[str, Any]:
+        """What it has done and spent so far."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        done: dict[str, Any] = json.loads(self._line())
+        return done
 
 
-class CountingIdentity(Identity):
-    """Counts the signatures it makes."""
-
-    count = 0
-
-    def sign(self, data: bytes) -> Signature:
-        self.count += 1
-        return super().sign(data)
-
-
-class CountingVerifier(Verifier):
-    """Counts the signatures it verifies; certificates are in its cache after the first request."""
-
-    count = 0
-
-    def verify(self, signature: Signature, data: bytes, bucket: Sequence[GenericCertificate], wall_ms: int) -> Signer:
-        self.count += 1
-        return super().verify(signature, data, bucket, wall_ms)
-
-
-def seconds_of_one(work: Callable[[], object], count: int = 200) -> float:
-    """The best of five, so that a disturbance does not count as signing."""
-    best = float("inf")
-    for _ in range(5):
-        start = time.process_time()
-        for _ in range(count):
-            work()
-        best = min(best, (time.process_time() - start) / count)
-    return best
+@contextmanager
+def overlay() -> Iterator[list[Member]]:
+    """Three nodes that know each other, the answering one first."""
+    cpus = sorted(os.sched_getaffinity(0))
+    members = [Member(RELAY, cpus[:1])]
+    os.sched_setaffinity(0, cpus[-1:])
+    try:
+        for number in PEERS:
+            members.append(Member(number, cpus[-1:], members[0]))
+        while any(member.report()["peers"] < len(PEERS) for member in members):
+            time.sleep(0.05)
+        yield members
+    finally:
+        os.sched_setaffinity(0, cpus)
+        for member in members:
+            member.process.kill()
+            member.process.wait()
 
 
-async def answer_requests() -> None:
-    """Print the port; then, for each line on standard input, what was done and spent so far, as JSON."""
-    loop = asyncio.get_running_loop()
-    own = identity(RELAY)
-    signer, verifier = CountingIdentity(own.certificate, own.key), CountingVerifier(PKI.overlay)
-    data = bytes(500)
-    signature, wall_ms = own.sign(data), time.time_ns() // 1_000_000
-    costs = {
-        "sign_seconds": seconds_of_one(lambda: own.sign(data)),
-        "verify_seconds": seconds_of_one(lambda: Verifier.verify(verifier, signature, data, own.certificates, wall_ms)),
-    }
-    sock = bind("127.0.0.1", 0)
-    node = Node(PKI.overlay, signer, verifier, random.Random(1), addresses=(address_of(sock),))
-    ended = asyncio.Event()
-
-    def report() -> None:
-        if not sys.stdin.readline():
-            ended.set()
-            return
-        counts = {"signatures": signer.count, "verifications": verifier.count, "cpu_seconds": time.process_time()}
-        print(json.dumps(counts | costs), flush=True)
-
-    async with Peer(node, Tls(credentials(RELAY)), sock) as peer:
-        peer.start_overlay()
-        loop.add_reader(sys.stdin, report)
-        print("port", address_of(sock)[1], flush=True)
-        await ended.wait()
-
-
-# --- the client ------------------------------------------------------------------------------------------
-
-
-async def load(request: Callable[[], Awaitable[None]], seconds: float) -> int:
-    """Keep DEPTH requests under way; how many were answered."""
-    answered = 0
-    end = time.monotonic() + seconds
-
-    async def repeat() -> None:
-        nonlocal answered
-        while time.monotonic() < end:
-            await request()
-            answered += 1
-
-    await asyncio.gather(*(repeat() for _ in range(DEPTH)))
-    return answered
-
-
-def requests_of(peer: Peer) -> dict[str, Callable[[], Awaitable[None]]]:
-    """The kinds of request, each checking its answer. Store comes before Fetch: it stores what that finds."""
-    own = peer.node.identity
-    resource = resource_id(own.user_name)
-    whole_overlay = (Destination(DestinationType.RESOURCE, resource),)
-
-    async def ping() -> None:
-        pong = await peer.ping(whole_overlay)
-        assert pong.node_id == PKI.node_id(RELAY)
-
-    async def store() -> None:
-        stored = await peer.store(resource, KIND, (NewValue(own.node_id, VALUE, 3600),))
-        assert stored.owner == PKI.node_id(RELAY)
-
-    async def fetch() -> None:
-        fetched = await peer.fetch(resource, KIND)
-        assert [value.value for value in fetched.values] == [VALUE]
-
-    return {"Ping": ping, "Store": store, "Fetch": fetch}
-
-
-async def drive(server: "subprocess.Popen[str]", seconds: float) -> dict[str, Run]:
-    """Load the node in process `server` with one kind of request after the other."""
-    assert server.stdin is not None
-    assert server.stdout is not None
-    port = int(server.stdout.readline().split()[1])
-
-    def ask() -> dict[str, float]:
-        server.stdin.write("\n")
-        server.stdin.flush()
-        answer: dict[str, float] = json.loads(server.stdout.readline())
-        return answer
-
+async def drive(members: list[Member], scale: float) -> dict[str, Run]:
+    """One kind of request after the other. Store comes before Fetch: it stores what that finds."""
+    load = Load(users(USERS, tuple(PKI.node_id(number) for number in PEERS)))
+    asker = Asker()
+    await asker.connect(members[0].port)
     runs = {}
-    node = Node(PKI.overlay, identity(CLIENT), PKI.verifier(), random.Random(2))
-    async with Peer(node, Tls(credentials(CLIENT))) as peer:
-        await peer.connect((("127.0.0.1", port),))
-        for name, request in requests_of(peer).items():
-            await load(request, seconds / 5)
-            before, start = ask(), time.monotonic()
-            count = await load(request, seconds * 4 / 5)
-            took, after = time.monotonic() - start, ask()
-            cpu, signed, verified = (after[key] - before[key] for key in ("cpu_seconds", "signatures", "verifications"))
-            cost = signed * after["sign_seconds"] + verified * after["verify_seconds"]
-            runs[name] = Run(count, took, cpu, int(signed), int(verified), cost)
+    for what, count in COUNTS.items():
+        warm_up, measured = (load.make(what, max(USERS, int(count * part * scale))) for part in (0.25, 1))
+        load.judge(what, await asker.ask(warm_up, DEPTH), len(PEERS))
+        await asyncio.sleep(SETTLE)
+        before, start = members[0].report(), time.monotonic()
+        answers = await asker.ask(measured, DEPTH)
+        took = time.monotonic() - start
+        await asyncio.sleep(SETTLE)
+        after = members[0].report()
+        load.judge(what, answers, len(PEERS))
+        runs[what] = _run(len(answers), took, before, after)
+    asker.close()
     return runs
 
 
-def measure(seconds: float) -> dict[str, Run]:
-    """Every kind of request for so many seconds, the first fifth of it warm-up."""
-    cpus = sorted(os.sched_getaffinity(0))
-    with subprocess.Popen(
-        [sys.executable, "-m", "bench.load.requests", "--answer"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cpus[:1]),
-    ) as server:
-        os.sched_setaffinity(0, cpus[-1:])
-        try:
-            return uvloop.run(drive(server, seconds))
-        finally:
-            os.sched_setaffinity(0, cpus)
-            server.kill()
+def _run(count: int, seconds: float, before: dict[str, Any], after: dict[str, Any]) -> Run:
+    cpu, signed, verified = (after[key] - before[key] for key in ("cpu_seconds", "signatures", "verifications"))
+    in_signatures = signed * after["sign_seconds"] + verified * after["verify_seconds"]
+    sent = (report["counters"].get("replicas_sent", 0) for report in (after, before))
+    replicas = next(sent) - next(sent)
+    return Run(count, seconds, cpu, int(signed), int(verified), in_signatures, replicas)
+
+
+def measure(scale: float) -> dict[str, Run]:
+    """Every kind of request, `scale` times COUNTS."""
+    with overlay() as members:
+        return uvloop.run(drive(members, scale))
 
 
 def main() -> None:
     """Print one line a kind of request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3, help="for each kind of request")
+    parser.add_argument("--scale", type=float, default=1, help="how many requests, times those of COUNTS")
     parser.add_argument("--json", type=Path, help="raw figures go to this file")
-    parser.add_argument("--answer", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.answer:
-        uvloop.run(answer_requests())
-        return
-    runs = measure(arguments.seconds)
+    runs = measure(arguments.scale)
     for name, run in runs.items():
         print(
             f"{name:6} {run.requests / run.seconds:6.0f} answered/s  {run.cpu_microseconds:6.0f} us CPU each, "
-            f"{run.signature_share:.0%} of it in signatures ({run.signatures / run.requests:.2f} made and "
-            f"{run.verifications / run.requests:.2f} verified each)"
+            f"{1e6 / run.cpu_microseconds:6.0f} per CPU second, {run.signature_share:.1%} of it in signatures "
+            f"({run.signatures / run.requests:.2f} made and {run.verifications / run.requests:.2f} verified each)"
         )
     if arguments.json:
         arguments.json.write_text(json.dumps({name: run._asdict() for name, run in runs.items()}))

@@ -46,7 +46,9 @@ def test_every_promised_figure_stands_beside_its_reference(folder: Path) -> None
 
 @pytest.mark.part("process")
 def test_each_ratio_that_is_asked_has_its_verdict(folder: Path) -> None:
-    """At most 1.5 of plain C, 3.5 empty calls, 0.7 and 1.0 of msgpack, 1.3 of OpenSSL; at least 2 of hashlib, 30."""
+    """At most 1.5 of plain C, 3.5 empty calls, 0.7 and 1.0 of msgpack, 1.3 of OpenSSL; at least 2 of hashlib, 30.
+
+    Of the limit that their signatures set, Store reaches 0.6 and Fetch 0.7."""
     rows = json.loads((folder / "table.json").read_text())["rows"]
     asked: dict[str, list[float]] = {}
     for row in rows:
@@ -58,6 +60,8 @@ def test_each_ratio_that_is_asked_has_its_verdict(folder: Path) -> None:
     assert asked["msgspec.msgpack, maps"] == pytest.approx([1 / 0.7, 1.0] * 3)
     assert asked["tests/reference"] == [30.0] * 6
     assert asked["hashlib.sha1"] == [2.0]
+    assert asked["signatures: 3 made, 4 verified"] == [0.6]
+    assert asked["signatures: 1 made, 1 verified"] == [0.7]
     assert asked["OpenSSL's SHA1() from C"] == [pytest.approx(1 / 1.3)]
 
 
@@ -75,10 +79,16 @@ def test_both_relays_forward_and_acknowledge_as_the_rfc_wants(folder: Path) -> N
 
 @pytest.mark.part("process")
 def test_signatures_are_those_the_rfc_asks_for(folder: Path) -> None:
-    """Each message is signed and verified (6.3.4), each stored value verified once more by the storing peer (7.4.1)."""
+    """Each message is signed and verified (6.3.4), each stored value verified once more by the storing peer (7.4.1).
+
+    A Store is passed on to both replicas (7.4.1.1), each a message of its own and an answer to it. The benchmark
+    itself verifies every answer and what it says."""
     runs = json.loads((folder / "requests.json").read_text())
-    per_request = {"Ping": (1, 1), "Store": (1, 2), "Fetch": (1, 1)}
-    for name, (signed, verified) in per_request.items():
+    per_request = {"Ping": (1, 1, 0), "Store": (3, 4, 2), "Fetch": (1, 1, 0)}
+    for name, (signed, verified, replicas) in per_request.items():
         run = runs[name]
-        assert run["signatures"] == pytest.approx(signed * run["requests"], abs=3)
-        assert run["verifications"] == pytest.approx(verified * run["requests"], abs=3)
+        assert run["requests"] >= 64
+        # A request that a busy machine made late is sent again: once more signed by nobody, verified by its peer.
+        assert run["signatures"] == pytest.approx(signed * run["requests"], abs=5)
+        assert run["verifications"] == pytest.approx(verified * run["requests"], abs=5)
+        assert run["replicas"] == replicas * run["requests"]
