@@ -19,6 +19,8 @@ cdef class Switch:
 
     cdef Link** slots
     cdef uint8_t* generations
+    cdef uint8_t first_generation
+    cdef int slot_count         # how many there is room for; grows up to MAX_LINKS
     cdef int next_slot
     cdef int* live              # slots in use, oldest link first
     cdef int live_count
@@ -30,6 +32,7 @@ cdef class Switch:
     cdef int inbox_count
     cdef uint64_t counts[COUNTS]
 
+    cdef int grow(self, int count) except -1
     cdef Link* link_at(self, int number) noexcept nogil
     cdef Link* find(self, const Id* node_id) noexcept nogil
     cdef int reindex(self) except -1

@@ -4,7 +4,7 @@ from typing import NamedTuple
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.math cimport INFINITY
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memmove
 from xor_fast.cext.ids cimport equal, id_bytes, load_id, load_u24, load_u32, read_id
 from xor_fast.cext.link cimport (
@@ -58,6 +58,7 @@ from xor_fast.cext.wire cimport (
     DATA_HEADER_SIZE,
     FIXED_SIZE,
     FRAGMENT_OFFSET,
+    KEPT_CAPACITY,
     NODE,
     OPAQUE_ID,
     RELO_TOKEN,
@@ -101,6 +102,8 @@ cdef double RTO_FLOOR = limits.RTO_FLOOR
 cdef double RTO_CEILING = limits.RTO_CEILING
 
 cdef enum:
+    FIRST_SLOTS = 64            # there is room for from the start
+    SPARES = 64                 # buffers kept for the links that will need one next
     SLOT_BITS = 12              # of a link number; the generation stands above (RFC 6940 6.3.2.2)
     OWN_MESSAGE = -2            # SELF
 
@@ -147,14 +150,8 @@ cdef class Switch:
         self.rules.max_message_size = max_message_size
         self.rules.id_length = self.id_length
         self.rules.max_destinations = MAX_DESTINATIONS
-        self.slots = <Link**>calloc(<size_t>MAX_LINKS, sizeof(Link*))
-        self.generations = <uint8_t*>malloc(<size_t>MAX_LINKS)
-        self.live = <int*>malloc(<size_t>MAX_LINKS * sizeof(int))
-        self.dirty_slots = <int*>malloc(<size_t>MAX_LINKS * sizeof(int))
-        if self.slots == NULL or self.generations == NULL or self.live == NULL or self.dirty_slots == NULL:
-            raise MemoryError
-        for i in range(MAX_LINKS):
-            self.generations[i] = <uint8_t>first_generation
+        self.first_generation = <uint8_t>first_generation
+        self.grow(FIRST_SLOTS)
         self.reindex()
 
     def __dealloc__(self):
@@ -194,8 +191,10 @@ cdef class Switch:
             return -1
         # In rotation, so that a slot rests as long as possible before it is used again (6.3.2.2).
         slot = self.next_slot
-        while self.slots[slot] != NULL:
+        while slot < self.slot_count and self.slots[slot] != NULL:
             slot = (slot + 1) % MAX_LINKS
+        if slot == self.slot_count:
+            self.grow(min(2 * self.slot_count, MAX_LINKS))
         self.next_slot = (slot + 1) % MAX_LINKS
         link = <Link*>calloc(1, sizeof(Link))
         if link == NULL:
@@ -335,7 +334,7 @@ cdef class Switch:
             out.append(
                 (link.number, PyBytes_FromStringAndSize(<char*>link.outbox.data, <Py_ssize_t>link.outbox.size))
             )
-            empty(&link.outbox)
+            give_back(&link.outbox)
         self.dirty_count = 0
         return out
 
@@ -370,11 +369,36 @@ cdef class Switch:
 
     # --- the link table -----------------------------------------------------------------------------
 
+    cdef int grow(self, int count) except -1:
+        """Room for more links. Most nodes have some dozens, and a simulation has thousands of nodes."""
+        cdef size_t size = <size_t>count
+        cdef Link** slots = <Link**>realloc(self.slots, size * sizeof(Link*))
+        if slots != NULL:
+            self.slots = slots
+        cdef uint8_t* generations = <uint8_t*>realloc(self.generations, size)
+        if generations != NULL:
+            self.generations = generations
+        cdef int* live = <int*>realloc(self.live, size * sizeof(int))
+        if live != NULL:
+            self.live = live
+        cdef int* dirty_slots = <int*>realloc(self.dirty_slots, size * sizeof(int))
+        if dirty_slots != NULL:
+            self.dirty_slots = dirty_slots
+        if slots == NULL or generations == NULL or live == NULL or dirty_slots == NULL:
+            raise MemoryError
+        for slot in range(self.slot_count, count):
+            self.slots[slot] = NULL
+            self.generations[slot] = self.first_generation
+        self.slot_count = count
+        return 0
+
     cdef Link* link_at(self, int number) noexcept nogil:
         cdef Link* link
+        cdef int slot
         if number < 0 or number >= LINK_GENERATIONS << SLOT_BITS:
             return NULL
-        link = self.slots[number & ((1 << SLOT_BITS) - 1)]
+        slot = number & ((1 << SLOT_BITS) - 1)
+        link = self.slots[slot] if slot < self.slot_count else NULL
         return link if link != NULL and link.number == number else NULL
 
     cdef Link* find(self, const Id* node_id) noexcept nogil:
@@ -431,6 +455,7 @@ cdef class Switch:
             data += needed
             size -= needed
         if size > 0:
+            borrow(&link.partial)
             rest = extend(&link.partial, size)
             if rest == NULL:
                 self.counts[DROP_NO_MEMORY] += 1
@@ -451,7 +476,7 @@ cdef class Switch:
                 return False
             if needed == partial.size:
                 self.take_frame(link, partial.data, needed, now)
-                empty(partial)
+                give_back(partial)
                 return True
             missing = min(needed - partial.size, size[0])
             if missing == 0:
@@ -493,6 +518,7 @@ cdef class Switch:
             return
         self.counts[RECEIVED] += 1
         mask = note_received(link, sequence)
+        borrow(&link.outbox)
         # A peer that does not read must not make us keep ACKs for it without bound.
         if link.is_full or link.outbox.size > OUTBOX_SIZE or not put_ack(link, sequence, mask):
             self.counts[DROP_ACK] += 1
@@ -590,6 +616,7 @@ cdef class Switch:
             return DROP_LINK_FULL
         if target.outbox.size + DATA_HEADER_SIZE + size > OUTBOX_SIZE:
             return DROP_OUTBOX_FULL
+        borrow(&target.outbox)
         out = open_frame(target, size, now)
         if out == NULL:
             return DROP_NO_MEMORY
@@ -632,6 +659,31 @@ cdef class Switch:
         p.target = NULL
         p.stripped = 0
         return 0
+
+
+# Buffers that no link needs at the moment. A link without bytes has none: of the thousands of a simulation, or of a
+# quiet node, hardly one does at a time. Only used with the GIL, or within one call of a switch, which holds it.
+cdef Buffer spare[SPARES]
+cdef int spare_count = 0
+
+
+cdef inline void borrow(Buffer* buffer) noexcept nogil:
+    global spare_count
+    if buffer.data == NULL and spare_count > 0:
+        spare_count -= 1
+        buffer[0] = spare[spare_count]
+
+
+cdef inline void give_back(Buffer* buffer) noexcept nogil:
+    global spare_count
+    buffer.size = 0
+    if spare_count == SPARES or buffer.capacity > KEPT_CAPACITY:
+        release(buffer)
+    elif buffer.data != NULL:
+        spare[spare_count] = buffer[0]
+        spare_count += 1
+        buffer.data = NULL
+        buffer.capacity = 0
 
 
 cdef size_t bucket(const Id* node_id) noexcept nogil:
