@@ -49,11 +49,13 @@ def run(desk: Neighbours, until: float, silent: int) -> None:
 def test_a_peer_leaves_the_table_one_rto_after_a_frame_without_ack(desk: Neighbours) -> None:
     member = desk.members[0].node_id
     since = unanswered(desk, 0)
-    assert desk.node.deadline is not None and desk.node.deadline <= since + limits.RTO_FLOOR
+    assert desk.node.deadline is not None
+    assert desk.node.deadline <= since + limits.RTO_FLOOR
     run(desk, since + 0.9 * limits.RTO_FLOOR, 0)
     assert member in desk.node.ring
     run(desk, since + limits.RTO_FLOOR, 0)
-    assert member not in desk.node.ring and desk.node.counters["links_silent"] == 1
+    assert member not in desk.node.ring
+    assert desk.node.counters["links_silent"] == 1
     assert not [action for action in desk.node.actions() if isinstance(action, Hangup)]
     run(desk, since + limits.RTO_FLOOR + limits.LINK_RETENTION + 0.1, 0)
     (hangup,) = [action for action in desk.node.actions() if isinstance(action, Hangup)]
@@ -71,10 +73,12 @@ def test_a_link_that_speaks_again_is_asked_for_its_update_and_not_closed(desk: N
     desk.node.receive(desk.now, link, wire.ack_frame(desk.node.switch.counters["originated"] % 8, 0))
     for sequence in range(64):  # whichever waits
         desk.node.receive(desk.now, link, wire.ack_frame(sequence, 0))
-    assert desk.node.deadline is not None and desk.node.deadline <= desk.now
+    assert desk.node.deadline is not None
+    assert desk.node.deadline <= desk.now
     desk.node.wake(desk.now)
     (asked,) = desk.asked_of(member, Code.ROUTE_QUERY_REQ)
-    assert isinstance(asked.body, RouteQueryReq) and asked.body.send_update
+    assert isinstance(asked.body, RouteQueryReq)
+    assert asked.body.send_update
     desk.deliver(member, desk.message(Code.UPDATE_REQ, UpdateReq(1, 1), signer=member))
     assert member.node_id in desk.node.ring
     desk.wait(limits.LINK_RETENTION + 5)
@@ -91,7 +95,8 @@ def test_a_node_that_overslept_reads_before_it_judges(desk: Neighbours) -> None:
     for sequence in range(64):
         desk.node.receive(desk.now, link, wire.ack_frame(sequence, 0))
     desk.wait(2)
-    assert desk.members[0].node_id in desk.node.ring and desk.node.counters.get("links_silent", 0) == 0
+    assert desk.members[0].node_id in desk.node.ring
+    assert desk.node.counters.get("links_silent", 0) == 0
 
 
 def test_an_idle_node_wakes_up_for_nothing_but_its_rare_duties(desk: Neighbours) -> None:

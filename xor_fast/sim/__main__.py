@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from xor_fast.sim import campaign
 from xor_fast.sim.real import real_overlay
 from xor_fast.sim.run import MakeIdentity, Report, fake_identity, overlay_for, simulate
 
@@ -17,6 +18,9 @@ MAX_NODES = 10_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: one ring, everything stored and found; 1: not so; 2: wrong use."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["torture"]:
+        return campaign.main(arguments[1:])
     options = _parser().parse_args(arguments)
     overlay = overlay_for(options.nodes)
     make_identity: MakeIdentity = fake_identity

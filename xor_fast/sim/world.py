@@ -302,9 +302,13 @@ class World:
         end = 0 if connection.hosts[0] is host and connection.links[0] == link else 1
         self.bytes_carried += len(data)
         for piece in self._cut(data):
-            arrival = max(self.now + connection.latency, connection.arrives[end])
+            arrival = max(self.now + self.delay(connection), connection.arrives[end])
             connection.arrives[end] = arrival
             self.at(arrival, partial(self._arrive, connection, 1 - end, piece))
+
+    def delay(self, connection: Connection) -> float:
+        """How long the next piece takes."""
+        return connection.latency
 
     def _cut(self, data: bytes) -> Sequence[bytes]:
         """In up to three pieces, at random places: reassembly is exercised all the time."""

@@ -1,0 +1,149 @@
+"""32 peers and everything that may go wrong (xor_fast/sim/torture.py): no violation, and the checks would find one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from xor_fast.core.partition import Partition
+from xor_fast.core.ping import PingService
+from xor_fast.core.replication import Replication
+from xor_fast.messages import Code, StoreAns
+from xor_fast.sim import faults
+from xor_fast.sim.__main__ import main
+from xor_fast.sim.fakes import FakeVerifier
+from xor_fast.sim.faults import Fault
+from xor_fast.sim.minimise import minimise
+from xor_fast.sim.torture import STORM, plan_of, torture
+
+
+def test_without_faults_nothing_is_wrong(seed: int) -> None:
+    operations = [fault for fault in plan_of(seed) if fault.what in faults.WORKLOAD]
+    outcome = torture(seed, operations)
+    assert outcome.ok, outcome.violations
+    assert outcome.acknowledged > 32
+    assert not outcome.lookups_failed
+    assert not outcome.loops
+
+
+def test_the_same_seed_gives_the_same_faults_and_the_same_trace(seed: int) -> None:
+    assert plan_of(seed) == plan_of(seed)
+    one, other = torture(seed), torture(seed)
+    assert one == other
+    assert len(one.trace) == 64
+
+
+def test_every_kind_of_fault_is_drawn(seed: int) -> None:
+    drawn = {fault.what for number in range(200) for fault in plan_of(seed + number)}
+    assert drawn == set(faults.What.__args__)  # type: ignore[attr-defined]
+    assert all(0 <= fault.at <= STORM for number in range(20) for fault in plan_of(seed + number))
+
+
+# --- the checks find what is planted ----------------------------------------------------------------------
+
+
+def violations(seed: int, *plan: Fault) -> str:
+    return "\n".join(torture(seed, plan).violations)
+
+
+def test_stores_answered_before_a_copy_is_made_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def confirm(self: Replication, now: float, request: Any, resource: bytes, values: Any, responses: Any) -> None:
+        self._node.answer(now, request, Code.STORE_ANS, StoreAns(responses))
+
+    monkeypatch.setattr(Replication, "confirm", confirm)
+    monkeypatch.setattr(Replication, "neighbours_changed", lambda *args, **named: None)
+    kills = [Fault(15.0 + machine, "kill", machine, how="gone") for machine in range(16)]
+    assert "lost with its last copy" in violations(seed, *kills)
+
+
+def test_copies_that_are_not_made_again_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Replication, "neighbours_changed", lambda *args, **named: None)
+    assert "does not hold" in violations(
+        seed, *(Fault(1.0 + machine, "kill", machine, how="gone") for machine in (5, 6))
+    )
+
+
+def test_values_let_go_of_too_early_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rebalance(self: Replication, now: float) -> None:
+        for resource, kind, key, _ in self._storage.everything():
+            self._storage.drop(now, resource, kind, key)
+
+    monkeypatch.setattr(Replication, "_rebalance", rebalance)
+    joins = [Fault(1.0 + n, "join", 32 + n) for n in range(12)]
+    assert "let go of by the last" in violations(seed, *joins)
+
+
+def test_a_partition_that_is_not_noticed_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Partition, "_compare", lambda *args: None)
+    halves = Fault(1.0, "partition", others=tuple(range(16)), seconds=50.0)
+    assert "quiet seconds" in violations(seed, halves)
+
+
+def test_a_forged_value_that_is_believed_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def verify(self: FakeVerifier, signature: Any, data: bytes, bucket: Any, wall_ms: int) -> Any:
+        for certificate in bucket:
+            self.certificate(certificate.certificate, (), wall_ms)
+        return self._signers[signature.identity.certificate_hash]
+
+    monkeypatch.setattr(FakeVerifier, "verify", verify)
+    lies = [Fault(1.0, "lie", machine, seconds=50.0, how="forged") for machine in range(32)]
+    reads = [Fault(5.0 + machine, "fetch", machine, (31 - machine,)) for machine in range(16)]
+    assert "never written there" in violations(seed, *lies, *reads)
+
+
+def test_an_exception_out_of_the_core_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any, **named: Any) -> None:
+        raise KeyError("planted")
+
+    monkeypatch.setattr(PingService, "ping", fails)
+    assert "KeyError: 'planted'" in violations(seed)
+
+
+# --- the shortest list that fails --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("culprits", [(), (3,), (0, 99), (17, 18, 60)])
+def test_the_shortest_failing_list_is_found(culprits: tuple[int, ...]) -> None:
+    asked = []
+
+    def fails(items: Any) -> bool:
+        asked.append(items)
+        return set(culprits) <= set(items)
+
+    assert minimise(range(100), fails) == list(culprits)
+    assert len(asked) < 100
+
+
+def test_a_failing_seed_is_cut_down_and_said_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seed: int
+) -> None:
+    """Planted: a Leave of the peer makes its process raise. The one fault that shows it is what is left."""
+    random = Random(seed)
+    plan = [Fault(float(n), "cut", random.randrange(32), (random.randrange(32),)) for n in range(9)]
+    plan.insert(random.randrange(10), Fault(4.5, "leave", 7))
+    monkeypatch.setattr("xor_fast.sim.campaign.plan_of", lambda seed: sorted(plan, key=lambda fault: fault.at))
+
+    def fails(*args: Any, **named: Any) -> None:
+        raise KeyError("planted")
+
+    monkeypatch.setattr(Replication, "hand_on", fails)
+    assert main(["torture", "--minimise", str(seed)]) == 1
+    printed = capsys.readouterr().out
+    short = json.loads(printed)
+    assert [(fault["what"], fault["machine"]) for fault in short["faults"]] == [("leave", 7)]
+    (tmp_path / "plan.json").write_text(printed)
+    assert main(["torture", "--plan", str(tmp_path / "plan.json"), "--json"]) == 1
+    again = json.loads(capsys.readouterr().out)
+    assert again["violations"] == short["violations"]
+    monkeypatch.undo()
+    assert main(["torture", "--plan", str(tmp_path / "plan.json")]) == 0
+
+
+def test_many_seeds_give_one_line_each(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    quick: Callable[[int], Any] = lambda seed: torture(seed, ())  # noqa: E731
+    monkeypatch.setattr("xor_fast.sim.campaign.torture", quick)
+    assert main(["torture", "--seeds", "2", "--first", "7", "--json"]) == 0
+    assert [json.loads(line)["seed"] for line in capsys.readouterr().out.splitlines()] == [7, 8]

@@ -1,0 +1,217 @@
+"""What an overlay has promised to those who stored in it, kept beside the overlay and compared with what it holds.
+
+A place is one key of one user. Each place has one writer, whose storage times tell which of its values is newer.
+"""
+
+from collections.abc import Iterator
+
+from xor_fast.core.node import Fetched
+from xor_fast.core.storage import data_value
+from xor_fast.sim.storm import Machine, Storm
+from xor_fast.sim.world import Host
+
+COPIES = 3  # the owner and the next two successors (RFC 6940 10.4)
+REPAIR = 10.0  # calm seconds after which a value that had lost a copy has to have it again; hold-down 1 s
+
+Spot = tuple[bytes, bytes]
+"""Resource-ID, dictionary key"""
+
+
+class Write:
+    """exists: False for a removal."""
+
+    __slots__ = ("exists", "time", "value")
+
+    def __init__(self, time: int, value: bytes, exists: bool) -> None:
+        self.time = time
+        self.value = value
+        self.exists = exists
+
+    def __str__(self) -> str:
+        return f"{self.value.decode() if self.exists else 'removal'} of {self.time}"
+
+
+class Place:
+    def __init__(self) -> None:
+        self.writes: dict[int, Write] = {}  # by storage_time
+        self.promised: Write | None = None  # the newest that was acknowledged
+        self.holders: dict[Host | Machine, int] = {}  # storage_time held; a Machine that is down: on its disk
+        self.whole_at = 0.0  # the calm moment at which it last had all copies
+        self.was_let_go = False  # since then, by somebody who could have kept it
+        self.died: dict[int, int] = {}  # storage_time -> how many holders of it died without a disk
+
+    def copies(self) -> int:
+        assert self.promised is not None
+        return sum(time >= self.promised.time for time in self.holders.values())
+
+
+class Promises:
+    """Looks at hosts (`look`), is told of wishes and outcomes, and collects what is wrong in `problems`."""
+
+    def __init__(self, storm: Storm) -> None:
+        self.places: dict[Spot, Place] = {}
+        self.problems: list[str] = []
+        self.losses_excused = 0
+        self._storm = storm
+        self._seen: dict[Host, dict[Spot, tuple[int, bool, bytes]]] = {}
+        self._calm = 0.0  # seconds without a fault that may hinder repair
+        self._calm_at = 0.0
+        self._disturbed_until = 0.0
+
+    # --- time in which repair can be asked for -----------------------------------------------------------
+
+    def disturbed(self, seconds: float) -> None:
+        """For that long from now, a fault may hinder any repair."""
+        self.calm()
+        self._disturbed_until = max(self._disturbed_until, self._storm.now + seconds)
+
+    def calm(self) -> float:
+        now = self._storm.now
+        self._calm += max(0.0, now - max(self._calm_at, self._disturbed_until))
+        self._calm_at = now
+        return self._calm
+
+    # --- what is asked for and answered ----------------------------------------------------------------
+
+    def wished(self, spot: Spot, write: Write) -> None:
+        self.places.setdefault(spot, Place()).writes[write.time] = write
+
+    def acknowledged(self, spot: Spot, write: Write) -> None:
+        place = self.places[spot]
+        if place.promised is not None and write.time < place.promised.time:
+            self._wrong(f"{write} was taken after {place.promised} of the same place")
+            return
+        self.look_at_all()
+        place.promised = write
+        place.whole_at, place.was_let_go = self.calm(), False
+        if not place.copies():
+            if any(time >= write.time for time in place.died):
+                self._lost(place)
+            else:
+                self._wrong(f"{write} was acknowledged and nobody holds it")
+
+    def fetched(self, reader: Host, resource: bytes, outcome: Fetched, *, must_be_new: bool) -> None:
+        """Nothing is readable that its writer did not write there. must_be_new: nothing older than was promised."""
+        found: dict[bytes, int] = {}
+        for value in outcome.values:
+            place = self.places.get((resource, value.key or b""))
+            write = place.writes.get(value.storage_time) if place else None
+            if write is None or not write.exists or write.value != value.value:
+                self._wrong(f"{reader.name} read {value.value!r} of {value.storage_time}: never written there")
+            found[value.key or b""] = value.storage_time
+        if not must_be_new:
+            return
+        for (there, key), place in self.places.items():
+            if there != resource or place.promised is None:
+                continue
+            time = found.get(key)
+            if time is None and place.promised.exists:
+                newer = any(not w.exists and w.time > place.promised.time for w in place.writes.values())
+                if not newer:  # a removal that was not acknowledged may have been carried out all the same
+                    self._wrong(f"{reader.name} did not find {place.promised}")
+            elif time is not None and time < place.promised.time:
+                self._wrong(f"{reader.name} read {place.writes.get(time)}, older than {place.promised}")
+
+    # --- what is held --------------------------------------------------------------------------------
+
+    def look(self, host: Host) -> None:
+        """After an event at a host: what it holds now, compared with what it held before."""
+        before = self._seen.get(host, {})
+        after = contents(host) if host.alive else {}
+        if after == before:
+            return
+        self._seen[host] = after
+        for spot, (time, exists, value) in after.items():
+            if before.get(spot) == (time, exists, value):
+                continue
+            place = self.places.get(spot)
+            write = place.writes.get(time) if place else None
+            if place is None or write is None or write.exists != exists or write.value != value:
+                self._wrong(f"{host.name} holds {value!r} of {time}, never written there")
+            else:
+                self._holds(place, host, time)
+        for spot in before.keys() - after.keys():
+            self._releases(self.places[spot], host, died=not host.alive)
+
+    def look_at_all(self) -> None:
+        for host in self._storm.alive:
+            self.look(host)
+
+    def gone(self, host: Host, with_disk: bool) -> None:
+        """A host was stopped; its values stay on its disk, or not."""
+        machine = self._storm.machine_of[host]
+        for spot, (time, *_) in self._seen.pop(host, {}).items():
+            place = self.places[spot]
+            if with_disk:
+                place.holders.pop(host, None)
+                place.holders[machine] = time
+            else:
+                self._releases(place, host, died=True)
+
+    def back(self, machine: Machine) -> None:
+        """A machine runs again, with what was on its disk."""
+        assert machine.host is not None
+        self.look(machine.host)
+        for place in self.places.values():
+            if machine in place.holders:
+                self._releases(place, machine, died=False)
+
+    def _holds(self, place: Place, host: Host | Machine, time: int) -> None:
+        place.holders[host] = time
+        if place.promised is not None:
+            self._count(place)
+
+    def _releases(self, place: Place, host: Host | Machine, died: bool) -> None:
+        if place.promised is not None:
+            self._count(place)
+        time = place.holders.pop(host, None)
+        if time is None:
+            return
+        if died:
+            place.died[time] = place.died.get(time, 0) + 1
+        if place.promised is None or time < place.promised.time:
+            return
+        place.was_let_go = place.was_let_go or not died
+        if not place.copies():
+            self._lost(place)
+
+    def _count(self, place: Place) -> None:
+        if place.copies() >= COPIES:
+            place.whole_at, place.was_let_go = self.calm(), False
+
+    def _lost(self, place: Place) -> None:
+        """The last copy is gone. Excused if all copies there were died within the time a repair takes."""
+        calm = self.calm() - place.whole_at
+        if place.was_let_go:
+            self._wrong(f"{place.promised} was let go of by the last that had it")
+        elif calm > REPAIR:
+            self._wrong(f"{place.promised} was lost with its last copy: for {calm:.1f} calm seconds no other was made")
+        else:
+            self.losses_excused += 1
+        place.promised = None
+
+    def too_few_copies(self, replica_sets: "dict[Spot, list[Host]]") -> Iterator[str]:
+        """Places whose replica set does not hold the newest value there is."""
+        for spot, hosts in replica_sets.items():
+            place = self.places[spot]
+            if place.promised is None:
+                continue
+            newest = max(place.holders.values(), default=0)
+            for host in hosts:
+                if place.holders.get(host) != newest:
+                    yield f"{host.name} does not hold {place.writes.get(newest)}, but {place.holders.get(host)}"
+            extra = [h.name for h in place.holders if isinstance(h, Host) and h not in hosts]
+            if extra:
+                yield f"{', '.join(extra)}: copies outside the replica set"
+
+    def _wrong(self, text: str) -> None:
+        self.problems.append(f"{self._storm.now:.3f} {text}")
+
+
+def contents(host: Host) -> dict[Spot, tuple[int, bool, bytes]]:
+    """What a host holds: storage_time, does it exist, the value."""
+    held = {}
+    for resource, _, key, there in host.node.storage.everything():
+        value = data_value(there.data)
+        held[resource, key] = (there.data.storage_time, value.exists, value.value)
+    return held

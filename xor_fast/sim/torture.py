@@ -1,0 +1,315 @@
+"""`xor-fast sim torture`: 32 peers, everything that may go wrong, and after every event what must hold.
+
+First the faults: nothing may ever be wrong (safety). Then they end, and within QUIET seconds the overlay has to be as
+if nothing had been (liveness). One seed, one list of faults, one trace.
+"""
+
+import traceback
+from collections.abc import Sequence
+from functools import partial
+from random import Random
+
+import msgspec
+
+from xor_fast.cext import ids
+from xor_fast.config import Overlay
+from xor_fast.core.node import Fetched, NewValue, Stored, Tuning
+from xor_fast.core.topology import State
+from xor_fast.errors import RequestFailed
+from xor_fast.sim import checks
+from xor_fast.sim.fakes import FakeIdentity, FakeVerifier
+from xor_fast.sim.faults import Fault, draw
+from xor_fast.sim.footprint import footprint
+from xor_fast.sim.promises import Promises, Spot, Write
+from xor_fast.sim.run import KIND, OVERLAY_NAME
+from xor_fast.sim.storm import Machine, Storm
+from xor_fast.sim.traffic import Traffic
+from xor_fast.sim.world import KERNEL_KEEPALIVE
+from xor_fast.trust.signatures import Identity, Verifier
+
+MACHINES = 32
+STORM = 60.0  # seconds of faults
+UPDATE_INTERVAL = 10.0
+HOLD_DOWN = 1.0
+QUIET = 60.0  # seconds after the last fault by which all is well: a vanished peer is missed, two updates pass
+LIFETIME = 20 * 86400  # of a value: clocks that jump a day do not end it
+FEWEST = 10  # below so many members nobody else is taken away
+LEAST_BOUND = 64  # entries of any table that are no leak, whatever it is
+
+assert KERNEL_KEEPALIVE + HOLD_DOWN + 2 * UPDATE_INTERVAL < QUIET
+
+
+class Outcome(msgspec.Struct):
+    """What one seed came to. Times are seconds of virtual time."""
+
+    seed: int
+    violations: list[str]
+    faults: int
+    events: int
+    messages: int
+    loops: int
+    longest: int
+    acknowledged: int
+    stores_failed: int
+    lookups: int
+    lookups_failed: int
+    losses_excused: int
+    quiet: float
+    virtual_seconds: float
+    trace: str
+
+    @property
+    def ok(self) -> bool:
+        return not self.violations
+
+
+def plan_of(seed: int) -> list[Fault]:
+    return draw(Random(f"{seed}/faults"), MACHINES, STORM)
+
+
+def torture(seed: int, plan: Sequence[Fault] | None = None) -> Outcome:
+    """plan: other faults than the seed's own."""
+    return _Torture(seed, plan_of(seed) if plan is None else plan).run()
+
+
+def _overlay() -> Overlay:
+    return Overlay(
+        instance_name=OVERLAY_NAME,
+        sequence=1,
+        kinds=(KIND,),
+        no_ice=True,
+        max_message_size=65536,
+        update_interval=UPDATE_INTERVAL,
+        ping_interval=30.0,
+        reliability_timer=1.0,
+    )
+
+
+def _identity(overlay: Overlay, random: Random, index: int) -> tuple[Identity, Verifier]:
+    """Two machines for each user."""
+    node_id = random.getrandbits(128).to_bytes(16, "big")
+    identity = FakeIdentity(node_id, f"user{index // 2}@{overlay.instance_name}".encode())
+    return identity, FakeVerifier()  # type: ignore[return-value]  # the same interface, by design
+
+
+class _Torture:
+    def __init__(self, seed: int, plan: Sequence[Fault]) -> None:
+        self.plan = plan
+        self.storm = Storm(_overlay(), seed, _identity, Tuning(hold_down=HOLD_DOWN))
+        self.promises = Promises(self.storm)
+        self.traffic = Traffic(self.storm.overlay.initial_ttl)
+        self.violations: list[str] = []
+        self.outcomes = {"acknowledged": 0, "stores_failed": 0, "lookups": 0, "lookups_failed": 0}
+        self.written = 0
+        self.quiet = 0.0
+        self.random = self.storm.random("workload")
+
+    def run(self) -> Outcome:
+        try:
+            self._grow()
+            self._endure()
+            self._recover()
+            self._read_everything()
+        except _Stop:
+            pass
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"{type(error).__name__}: {error} ({where.filename.rpartition('/')[2]}:{where.lineno})"
+            self.violations.append(f"{self.storm.now:.3f} an exception came out: {text}")
+        self.violations += self.promises.problems + self.traffic.problems
+        return Outcome(
+            seed=self.storm.seed,
+            violations=self.violations,
+            faults=len(self.plan),
+            events=self.storm.events,
+            messages=self.traffic.messages,
+            loops=self.traffic.loops,
+            longest=self.traffic.longest,
+            losses_excused=self.promises.losses_excused,
+            quiet=self.quiet,
+            virtual_seconds=self.storm.now,
+            trace=self.storm.trace,
+            **self.outcomes,
+        )
+
+    # --- before: a settled ring ------------------------------------------------------------------------
+
+    def _grow(self) -> None:
+        storm = self.storm
+        first = storm.boot(storm.machine(0))
+        first.node.start_overlay(storm.now)
+        storm.drain(first)
+        for number in range(1, MACHINES):
+            storm.at(0.5 * number, partial(storm.join, storm.machine(number)))
+        self._must(60, lambda: len(self._members()) == MACHINES and checks.is_one_ring(storm), "the ring did not form")
+        storm.watch, storm.frames, storm.gone = self.promises.look, self.traffic.sent, self.promises.gone
+        for machine in storm.machines:
+            self._write(machine, exists=True)
+        self._must(20, lambda: self.outcomes["acknowledged"] == MACHINES, "not everything could be stored")
+        storm.run(2.0)
+
+    def _must(self, seconds: float, what: "object", text: str) -> None:
+        if not self.storm.run(seconds, what):  # type: ignore[arg-type]
+            self.violations.append(f"{self.storm.now:.3f} {text}")
+            raise _Stop
+
+    def _members(self) -> list[Machine]:
+        return [machine for machine in self.storm.machines if machine.member is not None]
+
+    # --- the faults ------------------------------------------------------------------------------------
+
+    def _endure(self) -> None:
+        began = self.storm.now
+        for fault in self.plan:
+            self.storm.at(began + fault.at, partial(self._happen, fault))
+        self.storm.run(STORM)
+
+    def _happen(self, fault: Fault) -> None:
+        storm, machine = self.storm, self.storm.machine(fault.machine)
+        others = [storm.machine(number) for number in fault.others]
+        what, seconds = fault.what, fault.seconds
+        if what in ("store", "remove"):
+            self._write(machine, exists=what == "store")
+            return
+        if what == "fetch":
+            self._read(machine, others[0], must_be_new=False)
+            return
+        if what in ("stall", "mute", "partition", "slow", "jitter", "drop"):
+            self.promises.disturbed(seconds + KERNEL_KEEPALIVE)
+        if what in ("kill", "crash", "leave", "mute") and (not machine.is_up or len(self._members()) <= FEWEST):
+            return
+        if what == "kill":
+            storm.stop(machine, fault.how, seconds)
+        elif what == "crash":
+            self.promises.disturbed(KERNEL_KEEPALIVE + HOLD_DOWN)
+            storm.stop(machine, fault.how, seconds, silently=True)
+        elif what == "leave" and machine.member is not None:
+            machine.member.node.leave(storm.now)
+            storm.drain(machine.host)  # type: ignore[arg-type]  # it is up
+        elif what == "join" and not machine.is_up and not machine.is_due:
+            storm.join(machine)
+        elif what == "stall":
+            storm.stall(machine, seconds)
+        elif what == "mute":
+            storm.mute(machine, seconds)
+        elif what == "partition":
+            storm.split(others, seconds)
+        elif what == "cut":
+            storm.cut(machine, others[0])
+        elif what == "slow":
+            storm.slow(machine, seconds, fault.amount)
+        elif what == "jitter":
+            storm.jitter(seconds, fault.amount)
+        elif what == "drop":
+            storm.drop(machine, seconds, fault.how == "sly")
+        elif what == "lie":
+            storm.lie(machine, seconds, fault.how)
+        elif what == "clock":
+            storm.set_clock(machine, fault.amount)
+
+    # --- the workload ----------------------------------------------------------------------------------
+
+    def _write(self, machine: Machine, exists: bool) -> None:
+        host = machine.member
+        if host is None:
+            return
+        node = host.node
+        spot: Spot = (ids.resource_id(node.identity.user_name), node.node_id)
+        self.written += 1
+        value = f"{machine.number}/{self.written}".encode() if exists else b""
+
+        write = Write(0, value, exists)
+
+        def done(now: float, outcome: Stored | RequestFailed) -> None:
+            if not write.time:  # answered by ourselves, within the wish
+                outcomes.append(outcome)
+            else:
+                self._written(spot, write, outcome)
+
+        outcomes: list[Stored | RequestFailed] = []
+        node.store(self.storm.now, spot[0], KIND.id, [NewValue(node.node_id, value, LIFETIME, exists)], done)
+        # Its time is the writer's to choose; it has to remember it (notes 5.18).
+        write.time = next(time for *place, time in node.writer.last_times() if place == [spot[0], KIND.id, spot[1]])
+        self.promises.wished(spot, write)
+        for outcome in outcomes:
+            self._written(spot, write, outcome)
+        self.storm.drain(host)
+
+    def _written(self, spot: Spot, write: Write, outcome: Stored | RequestFailed) -> None:
+        good = isinstance(outcome, Stored)
+        self.outcomes["acknowledged" if good else "stores_failed"] += 1
+        if good:
+            self.promises.acknowledged(spot, write)
+
+    def _read(self, machine: Machine, other: Machine, *, must_be_new: bool) -> None:
+        host = machine.member
+        if host is None:
+            return
+        resource = ids.resource_id(other.identity.user_name)
+        self.outcomes["lookups"] += 1
+
+        def done(now: float, outcome: Fetched | RequestFailed) -> None:
+            if isinstance(outcome, Fetched):
+                self.promises.fetched(host, resource, outcome, must_be_new=must_be_new)
+                return
+            self.outcomes["lookups_failed"] += 1
+            if must_be_new:
+                self.violations.append(f"{now:.3f} {host.name}: lookup of machine {other.number}: {outcome}")
+
+        host.node.fetch(self.storm.now, resource, KIND.id, done)
+        self.storm.drain(host)
+
+    # --- after: quiet ----------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        storm = self.storm
+        storm.heal()
+        healed = storm.now
+        wrong = self._not_well()
+        while wrong and storm.now - healed < QUIET:
+            storm.run(1.0)
+            wrong = self._not_well()
+        self.quiet = storm.now - healed
+        if wrong:
+            self.violations += [f"{storm.now:.3f} after {QUIET:.0f} quiet seconds: {text}" for text in wrong[:8]]
+            raise _Stop
+
+    def _not_well(self) -> list[str]:
+        hosts = [host for host in self.storm.alive if host.node.topology.state is not State.LEAVING]
+        outside = [f"{host.name} is not in the ring" for host in hosts if not host.node.ring.joined]
+        if outside:
+            return outside
+        wrong = checks.wrong_neighbours(self.storm)
+        if wrong:
+            return wrong
+        ring = checks.ring_order(self.storm)
+        sets = {}
+        for spot in self.promises.places:
+            claims = checks.claimants(self.storm, spot[0])
+            if len(claims) != 1:
+                return [f"{spot[0].hex()} is claimed by {', '.join(host.name for host in claims) or 'nobody'}"]
+            first = ring.index(claims[0])
+            sets[spot] = [ring[(first + step) % len(ring)] for step in range(min(3, len(ring)))]
+        return list(self.promises.too_few_copies(sets))
+
+    def _read_everything(self) -> None:
+        storm = self.storm
+        storm.run(5.0)
+        loops = self.traffic.loops
+        members = self._members()
+        lookups, failed = self.outcomes["lookups"], self.outcomes["lookups_failed"]
+        for machine in storm.machines[::2]:
+            for reader in self.random.sample(members, 3):
+                self._read(reader, machine, must_be_new=True)
+        storm.run(20.0)
+        if self.traffic.loops != loops:
+            self.violations.append(f"{storm.now:.3f} {self.traffic.loops - loops} messages went in a circle in quiet")
+        self.outcomes["lookups"], self.outcomes["lookups_failed"] = lookups, failed
+        for host in storm.alive:
+            for path, size in footprint(host.node).items():
+                if size > LEAST_BOUND:
+                    self.violations.append(f"{storm.now:.3f} {host.name} keeps {size} entries in {path}")
+
+
+class _Stop(Exception):
+    """Nothing more can be learned from this run."""
