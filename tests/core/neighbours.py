@@ -79,6 +79,7 @@ class Neighbours(Outside):
         for link in [link for link, other in self.links.items() if other is member]:
             del self.links[link]
             self.node.link_down(self.now, link, "closed")
+        self.drain()
 
     def enter(self, *members: FakeIdentity) -> None:
         """Each says that it is a peer."""

@@ -8,6 +8,7 @@ from tests.core.neighbours import BEFORE_OURS, NOW_MS, PLACE, USER, Neighbours, 
 from tests.core.outside import OURS, resource
 from xor_fast import limits
 from xor_fast.cext import ids
+from xor_fast.core.tuning import Tuning
 from xor_fast.errors import ErrorCode
 from xor_fast.messages import (
     AttachReqAns,
@@ -121,6 +122,38 @@ def test_who_was_out_of_the_replica_set_gets_a_new_copy(around: Neighbours) -> N
         around.leave(member)
     around.wait(limits.HOLD_DOWN + 0.1)
     assert [confirm_replicas(around, member) for member in (near, far)] == [1, 1]
+
+
+def test_who_gets_a_range_back_makes_its_copies_anew(around: Neighbours) -> None:
+    """While another was the owner, the last of our replicas lay outside of the replica set and has let go."""
+    writer, near, far, owner = around.members[0], around.members[3], around.members[4], around.member(BEFORE_OURS)
+    around.node.tuning = Tuning(hold_down=1.0)
+    around.enter(near, far)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    assert [confirm_replicas(around, member) for member in (near, far)] == [1, 1]
+    around.enter(owner)
+    around.wait(0.1)
+    assert confirm_replicas(around, owner) == 1
+    around.wait(limits.REPLICA_RETRY + 0.1)
+    around.received.clear()
+    around.leave(owner)
+    around.wait(1.1)
+    assert confirm_replicas(around, far) == 1
+
+
+def test_a_late_confirmation_is_no_copy_any_more(around: Neighbours) -> None:
+    writer, near, far, owner = around.members[0], around.members[3], around.members[4], around.member(BEFORE_OURS)
+    around.node.tuning = Tuning(hold_down=1.0)
+    around.enter(near, far)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    around.enter(owner)
+    around.wait(0.1)
+    assert [confirm_replicas(around, member) for member in (owner, near, far)] == [1, 1, 1]
+    around.wait(limits.REPLICA_RETRY + 0.1)
+    around.received.clear()
+    around.leave(owner)
+    around.wait(1.1)
+    assert confirm_replicas(around, far) == 1
 
 
 def test_a_value_brought_back_by_a_restart_goes_to_whoever_is_responsible_now(around: Neighbours) -> None:

@@ -181,14 +181,24 @@ class Replication:
         """Look over all values soon: at once after a join, after the hold-down when a neighbour failed (10.7.1)."""
         self._pause = limits.REPLICA_RETRY
         # What is ours now is noted at once: if another comes in between before the hold-down is over, it is owed this.
+        # And who is out of a replica set may let go of it, even if it belongs there again by the time we look.
+        ring = self._node.ring
         for resource, _, _, held in self._storage.everything():
-            held.owned = held.owned or self._node.ring.is_responsible(resource)
+            held.owned = held.owned or ring.is_responsible(resource)
+            held.copies.intersection_update(ring.replica_set(resource, limits.REPLICAS))
         self._schedule(now + (self._node.tuning.hold_down if failed else 0.0))
 
     def forget_copies(self, node_id: bytes) -> None:
         """A peer has gone: what it held no longer counts as a copy."""
         for *_, held in self._storage.everything():
             held.copies.discard(node_id)
+
+    def _is_to_hold(self, node_id: bytes, resource: bytes) -> bool:
+        """It may have been when we sent it a value, and have let go of it by the time its answer comes."""
+        moving = self._handover
+        if moving is not None and node_id == moving.joiner:
+            return True
+        return node_id in self._node.ring.replica_set(resource, limits.REPLICAS)
 
     def _schedule(self, when: float) -> None:
         timer = self._rebalance_at
@@ -214,7 +224,6 @@ class Replication:
         for resource, kind, key, held in self._storage.everything():
             if ring.is_responsible(resource):
                 held.owned = True
-                held.copies.intersection_update(targets)  # who is no longer in the replica set may let go of it
                 for number, target in enumerate(targets, 1):
                     self._replicate(now, resource, kind, key, held, target, number)
                 continue
@@ -327,7 +336,8 @@ class Replication:
 
         def answered(now: float, outcome: Answer | RequestFailed) -> None:
             if isinstance(outcome, Answer):
-                held.copies.add(push.target)
+                if self._is_to_hold(push.target, push.resource):
+                    held.copies.add(push.target)
             elif outcome.code in (ErrorCode.DATA_TOO_OLD, ErrorCode.GENERATION_COUNTER_TOO_LOW):
                 self._node.writer.resync(now, push.target, push.resource, push.kind)  # 7.4.1.1
             push.over(now, isinstance(outcome, Answer))
