@@ -16,11 +16,13 @@ from xor_fast.actions import Address
 from xor_fast.cext import ids
 from xor_fast.cli.children import PATIENCE, Child, Event, EventMissing
 from xor_fast.cli.data import DataDirectory
-from xor_fast.cli.enrolment import enroll
+from xor_fast.cli.enrolment import enroll, found_overlay
 from xor_fast.cli.running import parse_address, passing_client, show_address
+from xor_fast.config import KindDefinition
 from xor_fast.core.node import NewValue, Stored
 from xor_fast.errors import RequestFailed, StateError
 from xor_fast.net import stats
+from xor_fast.net.listener import address_of, bind
 from xor_fast.net.peer import Peer
 from xor_fast.usages.xmpp.kind import XMPP_LOCATION, route_to
 from xor_fast.usages.xmpp.lookup import Locations, Lookup
@@ -31,18 +33,18 @@ ASKERS = 3  # clients that look users up, each through another node
 
 
 class Member:
-    """A node process in its data directory; `start` starts it again."""
+    """A node process in its data directory; `start` starts it again. once: options for the first time only."""
 
-    def __init__(self, data: Path, command: str, *arguments: str) -> None:
+    def __init__(self, data: Path, command: str, *options: str, once: Sequence[str] = ()) -> None:
         self.data = DataDirectory(data)
-        self._command = command
-        self.start(*arguments)
+        self._command = (command, "--data", str(data), *options)
+        self.start(*once)
 
     def __str__(self) -> str:
         return self.data.path.name
 
     def start(self, *arguments: str) -> None:
-        self.child = Child(self.data.path.parent, self._command, "--data", str(self.data), *arguments, name=str(self))
+        self.child = Child(self.data.path.parent, *self._command, *arguments, name=str(self))
 
     def listening(self) -> Event:
         """What it says once it listens; from then on its Node-ID and address are known."""
@@ -136,11 +138,21 @@ async def lookup(peer: Peer, jid: str) -> Locations:
 
 
 class ProcessOverlay:
-    """`count` nodes; the first is run by quickstart and is the bootstrap node that the document names."""
+    """`count` nodes; the first is run by quickstart and is the bootstrap node that the document names.
 
-    def __init__(self, folder: Path, count: int = 1) -> None:
+    options: of the command line of every node. kinds: that the overlay stores, if not those of quickstart."""
+
+    def __init__(
+        self, folder: Path, count: int = 1, *, options: Sequence[str] = (), kinds: Sequence[KindDefinition] = ()
+    ) -> None:
         self.folder = folder
-        self.first = Member(folder / "first", "quickstart", "--listen", "127.0.0.1:0", "--name", NAME)
+        self._options = options
+        once = ["--listen", "127.0.0.1:0", "--name", NAME]
+        if kinds:
+            once = []
+            with bind("127.0.0.1", 0) as sock:
+                found_overlay(DataDirectory(folder / "first"), NAME, address_of(sock), kinds)
+        self.first = Member(folder / "first", "quickstart", *options, once=once)
         self.members = [self.first]
         self.users: list[User] = []
         try:
@@ -158,7 +170,8 @@ class ProcessOverlay:
 
     def add(self, count: int) -> None:
         """More nodes, all started at once as after a power cut."""
-        new = [Member(self.enroll(f"node{len(self.members) + i}").path, "node") for i in range(count)]
+        names = [f"node{len(self.members) + i}" for i in range(count)]
+        new = [Member(self.enroll(name).path, "node", *self._options) for name in names]
         self.members += new
         for member in new:
             member.listening()
@@ -171,18 +184,21 @@ class ProcessOverlay:
         self.users.append(user)
         return user
 
-    def restart(self, member: Member) -> None:
-        """Again in the same directory; the way into the ring is a survivor. The first is not told of any."""
-        member.child.kill()
-        node_id = member.node_id
-        if member is self.first:
-            member.start()  # it listens where the document says
+    def restart(self, *members: Member) -> None:
+        """Again in the same directories, all at once; the way in is a survivor. The first is not told of any."""
+        for member in members:
+            member.child.kill()
+        before = [member.node_id for member in members]
+        way = ["--bootstrap", show_address(self.alive[0].address)] if self.alive else []
+        for member in members:
+            # The first listens where the document says, so that the others find it.
+            member.start(*([] if member is self.first else way))
+        for member in members:
             member.listening()
-        else:
-            member.start("--bootstrap", show_address(self.alive[0].address))
-            member.listening()
-            member.child.until("joined")
-        assert member.node_id == node_id, "the same identity"
+        assert [member.node_id for member in members] == before, "the same identities"
+        for member in members:
+            if member is not self.first:
+                member.child.until("joined")
 
     def close(self) -> None:
         for member in self.members:

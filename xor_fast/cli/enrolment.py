@@ -1,11 +1,12 @@
 """Making a private overlay, and issuing identities from its CA. Here keys, Node-IDs, serials and dates are drawn."""
 
 import secrets
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from xor_fast.actions import Address
 from xor_fast.cli.data import CA_LIFE_MS, CERTIFICATE_LIFE_MS, CLOCK_SKEW_MS, DataDirectory, wall_ms
-from xor_fast.config import Overlay, write_overlay
+from xor_fast.config import KindDefinition, Overlay, write_overlay
 from xor_fast.errors import ConfigError
 from xor_fast.trust.authority import Authority, certificate_to_pem, key_to_pem, new_key
 from xor_fast.usages.xmpp import jid as jids
@@ -25,7 +26,9 @@ class Issued(NamedTuple):
         return b"".join(map(certificate_to_pem, self.certificates))
 
 
-def found_overlay(data: DataDirectory, name: str, bootstrap: Address) -> None:
+def found_overlay(
+    data: DataDirectory, name: str, bootstrap: Address, kinds: Sequence[KindDefinition] = (XMPP_LOCATION,)
+) -> None:
     """Make `data`: a CA, a Configuration Document that names `bootstrap`, and the identity of the first peer."""
     now = wall_ms()
     key = new_key(secrets.randbits(320))
@@ -36,7 +39,7 @@ def found_overlay(data: DataDirectory, name: str, bootstrap: Address) -> None:
         root_certs=(ca.certificate,),
         bootstrap_nodes=(bootstrap,),
         no_ice=True,  # its link type is TLS-TCP-FH-NO-ICE
-        kinds=(XMPP_LOCATION,),
+        kinds=tuple(kinds),
     )
     issued = issue(ca, None, overlay.node_id_length)
     with data.made() as new:
