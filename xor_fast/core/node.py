@@ -86,6 +86,7 @@ class Node:
         self.addresses: tuple[Address, ...] = tuple(addresses)
         self.tuning = tuning
         self.node_id: bytes = identity.node_id
+        self._signer: bytes = codec.encode_struct(identity.signer)  # the end of all we sign
         self.timers: Timers = Timers()
         self.kinds: KindRegistry = KindRegistry(overlay.kinds)
         self.ring: Ring = Ring(self.node_id)
@@ -352,14 +353,8 @@ class Node:
 
         certificates: of the signers of values inside, for the bucket (6.3.4)."""
         transaction_id = self.rng.getrandbits(64)
-        header = ForwardingHeader(
-            overlay=self.overlay.overlay_hash,
-            configuration_sequence=self.overlay.sequence,
-            ttl=self.overlay.initial_ttl,
-            transaction_id=transaction_id,
-            destination_list=destination_list,
-        )
         contents = codec.encode_contents(code, body)
+        header = self._header(transaction_id, destination_list)
         message = codec.assemble(header, contents, self._sign(transaction_id, contents, certificates))
         self.transactions.send(now, transaction_id, message, code, destination_list[-1], link, done)
         return transaction_id
@@ -458,9 +453,8 @@ class Node:
     def _check(self, request: Request) -> None:
         """What holds for every request: configuration sequence, extensions, options."""
         header = request.message.header
-        behind = (self.overlay.sequence - header.configuration_sequence) % CONFIG_SEQUENCE_ANY
         if header.configuration_sequence != self.overlay.sequence:  # 6.3.2.1, compared modulo 65535 (notes 2.13)
-            old = 0 < behind < 32768
+            old = 0 < (self.overlay.sequence - header.configuration_sequence) % CONFIG_SEQUENCE_ANY < 32768
             raise Refuse(ErrorCode.CONFIG_TOO_OLD if old else ErrorCode.CONFIG_TOO_NEW)
         for extension in request.message.extensions:
             if extension.critical:  # 6.3.3: none is defined, so none is understood
@@ -484,37 +478,36 @@ class Node:
 
     def _answer_message(self, request: Message, previous_hop: bytes, answer: KeptAnswer) -> bytes:
         """6.2.2: to the previous hop, then back along the via list (notes 2.1)."""
-        header = request.header
-        back = Destination(DestinationType.NODE, previous_hop)
-        return codec.assemble(
-            ForwardingHeader(
-                overlay=self.overlay.overlay_hash,
-                configuration_sequence=self.overlay.sequence,
-                ttl=self.overlay.initial_ttl,
-                transaction_id=header.transaction_id,
-                destination_list=(back, *reversed(header.via_list)),
-                options=tuple(
-                    ForwardingOption(option.type, 0, option.option)  # 6.3.2.3: copied with all flags cleared
-                    for option in header.options
-                    if option.flags & OptionFlags.RESPONSE_COPY
-                ),
-            ),
-            answer.contents,
-            answer.security,
+        asked = request.header
+        options = tuple(
+            ForwardingOption(option.type, 0, option.option)  # 6.3.2.3: copied with all flags cleared
+            for option in asked.options
+            if option.flags & OptionFlags.RESPONSE_COPY
+        )
+        way = (Destination(DestinationType.NODE, previous_hop), *reversed(asked.via_list))
+        return codec.assemble(self._header(asked.transaction_id, way, options), answer.contents, answer.security)
+
+    def _header(
+        self,
+        transaction_id: int,
+        destination_list: tuple[Destination, ...],
+        options: tuple[ForwardingOption, ...] = (),
+    ) -> ForwardingHeader:
+        overlay = self.overlay
+        ttl = overlay.initial_ttl
+        return ForwardingHeader(
+            self.switch.overlay, overlay.sequence, ttl, transaction_id, destination_list, (), options
         )
 
     def _sign(
         self, transaction_id: int, contents: bytes, certificates: Sequence[GenericCertificate] = ()
     ) -> SecurityBlock:
         """6.3.4: overlay || transaction_id || MessageContents || SignerIdentity; each certificate once."""
-        data = (
-            self.overlay.overlay_hash.to_bytes(4, "big")
-            + transaction_id.to_bytes(8, "big")
-            + contents
-            + codec.encode_struct(self.identity.signer)
-        )
-        bucket = dict.fromkeys((*self.identity.certificates, *certificates))
-        return SecurityBlock(tuple(bucket), self.identity.sign(data))
+        start = (self.switch.overlay << 64 | transaction_id).to_bytes(12, "big")
+        bucket = self.identity.certificates
+        if certificates:
+            bucket = tuple(dict.fromkeys((*bucket, *certificates)))
+        return SecurityBlock(bucket, self.identity.sign(start + contents + self._signer))
 
     def _complain(self, now: float, text: str) -> None:
         """A Notice about a bad message: the same again within a second says nothing, the counters have them all."""

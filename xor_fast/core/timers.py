@@ -5,19 +5,23 @@ from collections.abc import Callable
 
 Run = Callable[[float], None]
 
+_FEW = 64  # cancelled timers are not looked for below this size of the heap
+
 
 class Timer:
     """A call to be made at `when`; `cancel` makes it nothing."""
 
-    __slots__ = ("_order", "_run", "when")
+    __slots__ = ("_run", "_timers", "when")
 
-    def __init__(self, when: float, order: int, run: Run) -> None:
+    def __init__(self, timers: "Timers", when: float, run: Run) -> None:
+        self._timers = timers
         self.when: float = when
-        self._order = order
         self._run: Run | None = run
 
     def cancel(self) -> None:
-        self._run = None
+        if self._run is not None:
+            self._run = None
+            self._timers.one_cancelled()
 
     @property
     def active(self) -> bool:
@@ -28,34 +32,45 @@ class Timer:
         if run is not None:
             run(now)
 
-    def __lt__(self, other: "Timer") -> bool:
-        # The order of setting decides between equal times: the simulator must replay exactly.
-        return (self.when, self._order) < (other.when, other._order)
-
 
 class Timers:
     def __init__(self) -> None:
-        self._heap: list[Timer] = []
+        # The order of setting decides between equal times: the simulator must replay exactly.
+        self._heap: list[tuple[float, int, Timer]] = []
         self._order = 0
+        self._cancelled = 0  # of those in the heap, and at times of some that have left it
 
     def at(self, when: float, run: Run) -> Timer:
         """Call `run(now)` at the first turn at or after `when`."""
         self._order += 1
-        timer = Timer(when, self._order, run)
-        heapq.heappush(self._heap, timer)
+        timer = Timer(self, when, run)
+        heapq.heappush(self._heap, (when, self._order, timer))
         return timer
+
+    def one_cancelled(self) -> None:
+        """Most timers are cancelled long before they are due: a busy node would keep thousands of them for nothing."""
+        self._cancelled += 1
+        if self._cancelled > _FEW and 2 * self._cancelled > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].active]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
 
     @property
     def deadline(self) -> float | None:
         """When `run_due` has something to do; None if never."""
-        while self._heap and not self._heap[0].active:
+        while self._heap and not self._heap[0][2].active:
             heapq.heappop(self._heap)
-        return self._heap[0].when if self._heap else None
+            self._cancelled -= 1
+        return self._heap[0][0] if self._heap else None
 
     def run_due(self, now: float) -> None:
         # What is set meanwhile for this very moment waits for the next turn, so that a turn always ends.
         due = []
-        while self._heap and self._heap[0].when <= now:
-            due.append(heapq.heappop(self._heap))
+        while self._heap and self._heap[0][0] <= now:
+            timer = heapq.heappop(self._heap)[2]
+            if timer.active:
+                due.append(timer)
+            else:
+                self._cancelled -= 1
         for timer in due:
             timer.fire(now)

@@ -4,7 +4,7 @@ Both take the complete input of the signature, which already ends with the encod
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -30,8 +30,8 @@ from xor_fast.trust.certificates import Certificate, ChainChecker, check_dates, 
 from xor_fast.trust.keys import PrivateKey
 
 _SHA256 = hashes.SHA256()
-_ECDSA = ec.ECDSA(_SHA256)
-_PKCS1 = padding.PKCS1v15()
+_RSA: tuple[object, ...] = (padding.PKCS1v15(), _SHA256)
+_ECDSA: tuple[object, ...] = (ec.ECDSA(_SHA256),)
 
 
 def _signing_key(key: object) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
@@ -53,6 +53,23 @@ def signer_identity(certificate: Certificate, node_id: bytes) -> SignerIdentity:
         return SignerIdentity(SignerIdentityType.CERT_HASH, HashAlgorithm.SHA256, certificate.digest)
     digest = sha256(node_id + certificate.der).digest()  # no framing: Node-IDs of an overlay have one length
     return SignerIdentity(SignerIdentityType.CERT_HASH_NODE_ID, HashAlgorithm.SHA256, digest)
+
+
+class _Known(NamedTuple):
+    """A signer whose certificate was verified, and how its key verifies: found out once, used for each message."""
+
+    signer: Signer
+    algorithm: tuple[int, int]
+    verify: Callable[..., None]
+    scheme: tuple[object, ...]
+
+    @classmethod
+    def by(cls, signer: Signer) -> "_Known":
+        key = signer.certificate.public_key
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            return cls(signer, (HashAlgorithm.SHA256, SignatureAlgorithm.ECDSA), key.verify, _ECDSA)
+        assert isinstance(key, rsa.RSAPublicKey)  # no other gets into a Certificate
+        return cls(signer, (HashAlgorithm.SHA256, SignatureAlgorithm.RSA), key.verify, _RSA)
 
 
 class Identity:
@@ -84,14 +101,18 @@ class Identity:
             raise ConfigError(f"the {certificate} does not give Node-ID {node_id.hex()}")
         self.certificate = certificate
         self.key: PrivateKey = key
-        self._key = _signing_key(key)
+        signing = _signing_key(key)
+        self._make: Callable[..., bytes] = signing.sign
+        self._algorithm, self._scheme = SignatureAlgorithm.RSA, _RSA
+        if isinstance(signing, ec.EllipticCurvePrivateKey):
+            self._algorithm = SignatureAlgorithm.ECDSA
+            self._scheme = (ec.ECDSA(_SHA256, deterministic_signing=True),) if deterministic else _ECDSA
         self.node_id: bytes = certificate.node_ids[0] if node_id is None else node_id
         self.user_name: bytes = certificate.user_name
         self.certificates: tuple[GenericCertificate, ...] = tuple(
             GenericCertificate(CertificateType.X509, der) for der in (certificate.der, *intermediates)
         )
         self.signer: SignerIdentity = signer_identity(certificate, self.node_id)
-        self._ecdsa = ec.ECDSA(_SHA256, deterministic_signing=True) if deterministic else _ECDSA
 
     @classmethod
     def from_pem(cls, certificates: bytes, key: bytes, overlay: Overlay, *, node_id: bytes | None = None) -> "Identity":
@@ -109,11 +130,7 @@ class Identity:
 
     def sign(self, data: bytes) -> Signature:
         """The Signature over `data`, which ends with the encoded `self.signer`."""
-        if isinstance(self._key, ec.EllipticCurvePrivateKey):
-            value, algorithm = self._key.sign(data, self._ecdsa), SignatureAlgorithm.ECDSA
-        else:
-            value, algorithm = self._key.sign(data, _PKCS1, _SHA256), SignatureAlgorithm.RSA
-        return Signature(HashAlgorithm.SHA256, algorithm, self.signer, value)
+        return Signature(HashAlgorithm.SHA256, self._algorithm, self.signer, self._make(data, *self._scheme))
 
 
 class Verifier:
@@ -127,7 +144,7 @@ class Verifier:
         self._overlay = overlay
         self._chains = ChainChecker(overlay)
         self._certificates: OrderedDict[bytes, Certificate] = OrderedDict()  # by digest, latest used last
-        self._signers: dict[SignerIdentity, Signer] = {}  # of these certificates, by how signatures name them
+        self._signers: dict[SignerIdentity, _Known] = {}  # of these certificates, by how signatures name them
 
     def certificate(self, der: bytes, bucket: Sequence[bytes], wall_ms: int) -> Certificate:
         """`der` as a certificate valid in this overlay at `wall_ms` (milliseconds since 1970).
@@ -140,7 +157,7 @@ class Verifier:
         certificate = self._chains.check(der, bucket, wall_ms)
         self._certificates[digest] = certificate
         for node_id in certificate.node_ids:
-            self._signers[signer_identity(certificate, node_id)] = Signer(certificate, node_id)
+            self._signers[signer_identity(certificate, node_id)] = _Known.by(Signer(certificate, node_id))
         if len(self._certificates) > limits.CERTIFICATE_CACHE:
             _, oldest = self._certificates.popitem(last=False)
             for node_id in oldest.node_ids:
@@ -163,33 +180,28 @@ class Verifier:
 
         bucket  certificates of the message; the signer's may be missing if it was seen before. Raises TrustError.
         """
-        signer = self._signer(signature.identity, bucket, wall_ms)
-        key = signer.certificate.public_key
+        known = self._known(signature.identity, bucket, wall_ms)
+        signer = known.signer
         algorithm = (signature.hash_algorithm, signature.signature_algorithm)
+        if algorithm != known.algorithm:
+            raise TrustError(f"signature of node {signer.node_id.hex()}: algorithm {algorithm} is not accepted")
         try:
-            if algorithm == (HashAlgorithm.SHA256, SignatureAlgorithm.ECDSA) and isinstance(
-                key, ec.EllipticCurvePublicKey
-            ):
-                key.verify(signature.signature_value, data, _ECDSA)
-            elif algorithm == (HashAlgorithm.SHA256, SignatureAlgorithm.RSA) and isinstance(key, rsa.RSAPublicKey):
-                key.verify(signature.signature_value, data, _PKCS1, _SHA256)
-            else:
-                raise TrustError(f"signature of node {signer.node_id.hex()}: algorithm {algorithm} is not accepted")
+            known.verify(signature.signature_value, data, *known.scheme)
         except InvalidSignature:
             raise TrustError(f"signature of node {signer.node_id.hex()}: does not fit the data") from None
         return signer
 
-    def _signer(self, identity: SignerIdentity, bucket: Sequence[GenericCertificate], wall_ms: int) -> Signer:
+    def _known(self, identity: SignerIdentity, bucket: Sequence[GenericCertificate], wall_ms: int) -> _Known:
+        known = self._signers.get(identity)
+        if known is not None:
+            self._recall(known.signer.certificate, wall_ms)
+            return known
         if identity.identity_type not in (SignerIdentityType.CERT_HASH, SignerIdentityType.CERT_HASH_NODE_ID):
             # NONE is for synthetic values only (7.4.2.2), which nobody asks us to verify.
             raise TrustError(f"signature: names no signer (identity type {identity.identity_type})")
         if identity.hash_alg != HashAlgorithm.SHA256:
             # With SHA-1 two certificates with one hash can be made, so that a signature would name two signers.
             raise TrustError(f"signature: names its signer by hash {identity.hash_alg}, only SHA-256 is accepted")
-        signer = self._signers.get(identity)
-        if signer is not None:
-            self._recall(signer.certificate, wall_ms)
-            return signer
         ders = [c.certificate for c in bucket if c.type == CertificateType.X509]
         for der in ders:
             if self._is_named(der, identity):
