@@ -6,7 +6,7 @@ Plain C functions, compiled into `switch`. Each says what became of the message:
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp
 
-from xor_fast.cext.ids cimport load_u32
+from xor_fast.cext.ids cimport Id, equal, load_id, load_u32
 from xor_fast.cext.link cimport Link
 from xor_fast.cext.wire cimport (
     FIXED_SIZE,
@@ -58,6 +58,7 @@ cdef enum:
     DROP_FOREIGN_NODE
     DROP_NO_ROUTE
     DROP_TTL_ZERO
+    DROP_LOOP
     DROP_FORWARD_CRITICAL
     DROP_LINK_FULL
     DROP_OUTBOX_FULL
@@ -184,6 +185,20 @@ cdef inline Outcome check_list(
     return FORWARDED
 
 
+cdef inline size_t times_forwarded(const Passage* p, const Id* own, size_t id_length) noexcept nogil:
+    """How often the via list says that we have forwarded this request. Its first entry made it."""
+    cdef Reader r = reader(p.message + FIXED_SIZE, p.header.via_size, 0)
+    cdef Destination entry
+    cdef Id hop
+    cdef size_t times = 0
+    read_destination(&r, &entry)
+    while read_destination(&r, &entry):
+        if entry.type == NODE:
+            hop = load_id(entry.value, id_length)
+            times += equal(&hop, own)
+    return times
+
+
 cdef inline Outcome check_options(Passage* p) noexcept nogil:
     """We know no option (6.3.2.3)."""
     cdef size_t start = p.header.size - p.header.options_size
@@ -206,7 +221,7 @@ cdef inline int verdict_of(Outcome outcome) noexcept nogil:
         return DELIVER
     if outcome == FORWARDED:
         return FORWARD
-    if outcome == DROP_TTL_ZERO or outcome == DROP_TTL_TOO_LARGE:
+    if outcome == DROP_TTL_ZERO or outcome == DROP_TTL_TOO_LARGE or outcome == DROP_LOOP:
         return TTL_EXCEEDED
     if outcome == DROP_FORWARD_CRITICAL:
         return UNSUPPORTED_OPTION

@@ -41,6 +41,7 @@ from xor_fast.cext.passage cimport (
     DROP_RESOURCE_PLACE,
     DROP_STALE_LINK,
     DROP_TOO_LARGE,
+    DROP_LOOP,
     DROP_TTL_ZERO,
     FORWARD,
     FORWARDED,
@@ -49,6 +50,7 @@ from xor_fast.cext.passage cimport (
     TOO_LARGE,
     TTL_EXCEEDED,
     check,
+    times_forwarded,
     verdict_of,
 )
 from xor_fast.cext.wire cimport (
@@ -85,8 +87,8 @@ cdef tuple NAMES = tuple("""
     drop_frame_size drop_token drop_header drop_length drop_overlay drop_version drop_fragment_bit
     drop_ttl_too_large drop_too_large drop_bad_list drop_long_list drop_resource_place drop_no_destination
     drop_duplicate_destination drop_bad_option drop_opaque_id drop_destination_type drop_foreign_node
-    drop_no_route drop_ttl_zero drop_forward_critical drop_link_full drop_outbox_full drop_inbox_full drop_ack
-    drop_no_memory
+    drop_no_route drop_ttl_zero drop_loop drop_forward_critical drop_link_full drop_outbox_full drop_inbox_full
+    drop_ack drop_no_memory
 """.split())
 assert len(NAMES) == COUNTS
 
@@ -97,6 +99,7 @@ cdef int MAX_LINKS_PER_NODE = limits.MAX_LINKS_PER_NODE
 cdef int INBOX_MESSAGES = limits.INBOX_MESSAGES
 cdef size_t OUTBOX_SIZE = limits.OUTBOX_SIZE
 cdef size_t MAX_DESTINATIONS = limits.MAX_DESTINATIONS
+cdef size_t MAX_VISITS = limits.MAX_VISITS
 cdef size_t MAX_HEADER_GROWTH = limits.MAX_HEADER_GROWTH
 cdef double RTO_FLOOR = limits.RTO_FLOOR
 cdef double RTO_CEILING = limits.RTO_CEILING
@@ -601,6 +604,10 @@ cdef class Switch:
         if p.is_request or p.header.fragment & FRAGMENT_OFFSET:
             if p.via_count == MAX_DESTINATIONS:
                 return DROP_LONG_LIST
+            # Peers that disagree about a range send a message to and fro: not until its TTL ends. By way of a node it
+            # was told to pass (6.1.1), it may come here a second time.
+            if p.via_count > MAX_VISITS and times_forwarded(p, &self.own, self.id_length) >= MAX_VISITS:
+                return DROP_LOOP
             via = &source.node_id
         return self.put(p, p.header.ttl - 1, via, now)
 

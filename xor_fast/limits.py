@@ -10,6 +10,7 @@ MAX_MESSAGE_SIZE = 1 << 20  # whatever a configuration says: a frame's 24-bit le
 FRAME_HEADER_SIZE = 8  # type, 32-bit sequence, 24-bit length (RFC 6940 6.6.2)
 INITIAL_TTL_DEFAULT = 100  # RFC 6940 6.3.2
 MAX_DESTINATIONS = 64  # entries of a destination or via list: above any TTL a sane overlay configures
+MAX_VISITS = 2  # times one node forwards the same request: there, and back from a node that its list names
 MAX_HEADER_GROWTH = MAX_DESTINATIONS * 22  # a frame this much above max-message-size is still read, to be answered
 MAX_CERTIFICATE_SIZE = 8192  # DER; an RSA-4096 certificate with both names is below 2 kB
 

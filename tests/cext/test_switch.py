@@ -274,6 +274,21 @@ def test_a_ttl_above_the_initial_one_is_discarded(initial: int, ttl: int, destin
     expect_drop(desk, "drop_ttl_too_large", Verdict.TTL_EXCEEDED)
 
 
+def test_a_request_is_not_carried_around_in_a_circle(desk: Desk) -> None:
+    """Two that disagree about a range would send it to and fro until its TTL ends. Only as a forwarder, and only
+    twice, a node sees the same request: a destination list may lead it past here on its way there and back."""
+    own, other, asker = node(id_of(0x50)), node(id_of(0x20)), node(id_of(0x99))
+    for via in ([asker, other, own, other], [own, other, own, other], [asker, own], [own]):
+        desk.give(message([resource(id_of(0x80))], via=via))
+    assert len(desk.out()[0x80]) == 4
+    for via in ([asker, own, other, own], [asker, own, other, asker, own, other], [own, other, own, other, own]):
+        desk.give(message([resource(id_of(0x80))], via=via))
+        expect_drop(desk, "drop_loop", Verdict.TTL_EXCEEDED)
+        desk = Desk()
+    desk.give(message([node(id_of(0x80))], via=[asker, own, other, own], code=PING_ANSWER))
+    assert len(desk.out()[0x80]) == 1  # an answer's via list says nothing of its way
+
+
 @pytest.mark.req("fwd.ttl-initial-cap")
 def test_no_message_is_originated_above_the_initial_ttl_or_size(desk: Desk) -> None:
     to_peer = [node(id_of(0x80))]

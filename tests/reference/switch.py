@@ -10,6 +10,7 @@ from xor_fast import limits
 SELF = -2
 WITH_ANSWER = {
     "ttl_zero": "TTL_EXCEEDED",
+    "loop": "TTL_EXCEEDED",
     "ttl_too_large": "TTL_EXCEEDED",
     "forward_critical": "UNSUPPORTED_OPTION",
     "overlay": "INCOMPATIBLE",
@@ -276,6 +277,9 @@ class ReferenceSwitch:
         if self.is_request(message) or header.fragment & 0xFFFFFF:
             if len(wire.entries(header.via_list)) == limits.MAX_DESTINATIONS:
                 raise Drop("long_list")
+            forwarders = [entry for entry in wire.entries(header.via_list)[1:] if entry.type == 1]
+            if sum(entry.value == self.ring.node_id for entry in forwarders) >= limits.MAX_VISITS:
+                raise Drop("loop")
             via = source.node_id
         self.put(message, target, header.ttl - 1, via, len(wire.entries(header.destination_list)) - len(left))
 

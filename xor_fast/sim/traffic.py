@@ -2,12 +2,13 @@
 
 from collections import Counter
 
+from xor_fast import limits
 from xor_fast.cext import wire
 from xor_fast.core.node import Node
 from xor_fast.sim.hostile import DATA
 from xor_fast.sim.world import Host
 
-MAX_COPIES = 200  # frames that one transaction may cause: five sendings and their answers
+MAX_COPIES = 80  # frames that one transaction may cause: five sendings and their answers, eight hops each
 
 
 class Traffic:
@@ -33,11 +34,13 @@ class Traffic:
             self.copies[header.transaction_id] += 1
             if self.copies[header.transaction_id] == MAX_COPIES:
                 self.problems.append(f"{host.name}: {MAX_COPIES} frames for transaction {header.transaction_id:016x}")
-            if self._is_loop(host.node, header.via_list):
-                self.loops += 1
+            times = _times_forwarded(host.node, header.via_list)
+            self.loops += times > 0
+            if times >= limits.MAX_VISITS:
+                self.problems.append(f"{host.name} forwarded transaction {header.transaction_id:016x} again and again")
 
-    def _is_loop(self, node: Node, via_list: bytes) -> bool:
-        """It came through this node before. Its own message may come back to it once: an Attach goes by way of the
-        informer, a partition's Ping by way of a bootstrap node (10.6, 10.7.4.4)."""
-        entry = b"\x01" + bytes([len(node.node_id)]) + node.node_id
-        return via_list.find(entry, 1) > 0
+
+def _times_forwarded(node: Node, via_list: bytes) -> int:
+    """How often it came through this node before. The first entry is who made it."""
+    entry = b"\x01" + bytes([len(node.node_id)]) + node.node_id
+    return via_list[len(entry) :].count(entry)
