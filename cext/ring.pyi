@@ -25,6 +25,10 @@ class Ring:
     def next_hop(self, target: bytes) -> bytes | None:
         """The peer to route to (10.3): the entry equal to target; else the largest in (self, target); else the
         smallest after target. None when the table is empty. Does not ask whether we are responsible."""
+    def next_hops(self, target: bytes, count: int) -> list[bytes]:
+        """Up to count peers to try in this order when messages over the first bring no answer: the one of `next_hop`,
+        then those that still bring it nearer, the nearest to target first, then the others, nearest after target first.
+        """
     def is_responsible(self, target: bytes) -> bool:
         """joined, and target in (predecessor, self]; alone in the ring: everything (10.1)."""
     def owner(self, target: bytes) -> bytes:

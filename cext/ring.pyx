@@ -77,6 +77,25 @@ cdef class Ring:
         cdef const Id* peer = self.next_peer(&key)
         return None if peer == NULL else id_bytes(peer, self.id_length)
 
+    def next_hops(self, bytes target not None, size_t count):
+        cdef Id key
+        cdef list hops = []
+        cdef size_t after, before
+        self.read(target, &key)
+        after = self.lower_bound(&key)
+        before = (after if after else self.count) - 1
+        if after < self.count and after != self.own and equal(&self.entries[after], &key):
+            hops.append(self.at(after))
+            after += 1
+        while before != self.own and <size_t>len(hops) < count:
+            hops.append(self.at(before))
+            before = (before if before else self.count) - 1
+        after %= self.count
+        while after != self.own and <size_t>len(hops) < count:
+            hops.append(self.at(after))
+            after = (after + 1) % self.count
+        return hops[:count]
+
     def is_responsible(self, bytes target not None):
         cdef Id key
         self.read(target, &key)

@@ -92,13 +92,15 @@ class RequestFailed(XorFastError):
     code  RELOAD error code: the one a peer answered with, or REQUEST_TIMEOUT when no answer came
     text  what the peer said, or what happened here
     info  error_info as received (a StoreAns for GENERATION_COUNTER_TOO_LOW, Kind-IDs for UNKNOWN_KIND)
+    said_by  Node-ID of the peer that answered with it; empty when none did
     """
 
-    def __init__(self, code: int, text: str, info: bytes = b"") -> None:
+    def __init__(self, code: int, text: str, info: bytes = b"", said_by: bytes = b"") -> None:
         super().__init__(code, text)
         self.code = code
         self.text = text
         self.info = info
+        self.said_by = said_by
 
     def __str__(self) -> str:
         try:

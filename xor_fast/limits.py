@@ -40,8 +40,22 @@ TCP_KEEPALIVE_PROBES = 3  # ... within 35 s
 # --- transactions -----------------------------------------------------------------------------------
 MAX_TRANSMISSIONS = 5  # RFC 6940 6.2.1
 MAX_REQUESTS = 4096  # own requests under way
+MAX_FIRST_HOPS = 16  # other ways out that are looked at for one request
 MAX_KEPT_ANSWERS = 8192  # answers kept for retransmitted requests
 MAX_KEPT_ANSWER_BYTES = 16 << 20
+
+# --- lookups ----------------------------------------------------------------------------------------
+LOOKUP_REQUESTS = 32  # of one lookup, at most: with 30 % of the peers silent the longest lookups need that many
+LOOKUP_TIME = 25.0  # then it ends with what it has
+LOOKUP_WIDTH = 2  # requests of one lookup that may be young, sent within the patience, at a time
+LOOKUP_WINDOW = 3  # mean gaps behind the key where holders are looked for first
+LOOKUP_HOLDERS = 5  # fewer peers known there: the window is widened. Three hold the value, a table may lack some
+LOOKUP_WIDEST = 24  # mean gaps: what we take for the mean gap may be a third of it
+LOOKUP_REACH = 10  # mean gaps ahead of the key: peers this near may know those behind it
+LOOKUP_GUESSED_PEERS = 4096  # of an overlay that we are no part of: a client sees no gaps
+LOOKUP_NAMES = 10  # nodes near the key that are taken from one peer's RouteQuery answers: it may invent them
+LOOKUP_PATIENCE = (0.5, 3.0)  # between these: how long an answer may take, as measured, before another way is tried
+LOOKUP_DOUBT = 3  # further requests without an answer until one peer's word is taken that there is nothing
 
 # --- attach -----------------------------------------------------------------------------------------
 MAX_ATTACHES = 256  # under way, both directions

@@ -45,6 +45,7 @@ def test_every_answer_is_the_reference_s(
     assert ring.predecessors(count) == reference.predecessors(count)
     for target in map(id_of, [own, *targets, *(number for _, number in changes)]):
         assert ring.next_hop(target) == reference.next_hop(target)
+        assert ring.next_hops(target, count) == reference.next_hops(target, count)
         assert ring.is_responsible(target) == reference.is_responsible(target)
         assert ring.owner(target) == reference.owner(target)
         assert ring.replica_set(target, count) == reference.replica_set(target, count)

@@ -29,6 +29,15 @@ class ReferenceRing:
             return max(before, key=lambda p: clockwise(self.node_id, p))
         return min(self.peers, key=lambda p: clockwise(target, p), default=None)
 
+    def next_hops(self, target: bytes, count: int) -> list[bytes]:
+        """Each is where the next hop would lead if those ahead of it were not there."""
+        left, hops = ReferenceRing(self.node_id), []
+        left.peers = set(self.peers)
+        while (hop := left.next_hop(target)) is not None and len(hops) < count:
+            hops.append(hop)
+            left.remove(hop)
+        return hops
+
     def is_responsible(self, target: bytes) -> bool:
         predecessor = max(self.peers, key=lambda p: clockwise(self.node_id, p), default=self.node_id)
         return self.joined and between(predecessor, target, self.node_id)

@@ -230,18 +230,24 @@ def test_too_large_a_value(stage: Stage) -> None:
     stage.refused(stage.send(stage.romeo, data), ErrorCode.DATA_TOO_LARGE)
 
 
+@pytest.mark.parametrize("liars", [1, 3])
 @pytest.mark.req("xor.lookup-verify")
-@pytest.mark.req("fetch.verify-policy")
-def test_a_fetcher_believes_no_storing_peer(stage: Stage) -> None:
-    """The owner of the range itself lies: it puts values on its shelf that nobody may write there (notes 3.12)."""
+@pytest.mark.req("fetch.verify-policy", "fetch.partial-signal")
+def test_a_fetcher_believes_no_storing_peer(stage: Stage, liars: int) -> None:
+    """The owner of the range lies, or all who hold the value: on its shelf is what nobody may write there (notes 3.12).
+    What counts is found as long as one holder is honest; else it is said that something did not count."""
     owner = stage.overlay.owner(stage.romeo)
-    shelf = owner.node.storage.shelf(stage.resource, LOCATION)
-    assert shelf is not None
-    held = shelf.values[stage.romeo.node.node_id]
-    mallory = stage.mallory.node.identity
-    held.data = stage.value(mallory, mallory.node_id)  # well signed, by the wrong user
-    held.certificates = mallory.certificates
-    asker = next(h for h in stage.overlay.hosts if h is not owner)
+    holders = sorted(stage.overlay.holders(stage.romeo), key=lambda host: host is not owner)
+    for holder in holders[:liars]:
+        shelf = holder.node.storage.shelf(stage.resource, LOCATION)
+        assert shelf is not None
+        held = shelf.values[stage.romeo.node.node_id]
+        mallory = stage.mallory.node.identity
+        held.data = stage.value(mallory, mallory.node_id)  # well signed, by the wrong user
+        held.certificates = mallory.certificates
+    asker = next(h for h in stage.overlay.hosts if h not in holders)
     outcome = stage.overlay.fetch(asker, stage.romeo)
     assert not isinstance(outcome, RequestFailed)
-    assert (outcome.values, outcome.rejected) == ((), 1)
+    values = [value.value for value in outcome.values]
+    assert (values, outcome.partial) == (([b"true"], False) if liars < 3 else ([], True))
+    assert asker.node.counters["fetched_values_rejected"] >= 1

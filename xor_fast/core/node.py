@@ -19,6 +19,7 @@ from xor_fast.config import Overlay
 from xor_fast.core.appattach import AppAttach, AppConnection
 from xor_fast.core.attach import Attach
 from xor_fast.core.kinds import KindRegistry
+from xor_fast.core.lookup import Lookups
 from xor_fast.core.ping import PingService, Pong
 from xor_fast.core.probe import ProbeService
 from xor_fast.core.queries import Queries
@@ -102,6 +103,7 @@ class Node:
         self.app_attaches: AppAttach = AppAttach(self)
         self.topology: Topology = Topology(self)
         self.storage: Storage = Storage(self)
+        self.lookups: Lookups = Lookups(self)
         self.writer: Writer = Writer(self)
         self.queries: Queries = Queries(self)
         self.pings: PingService = PingService(self)
@@ -267,7 +269,8 @@ class Node:
     def fetch(
         self, now: float, resource: bytes, kind: int, done: Callable[[float, Fetched | RequestFailed], None]
     ) -> None:
-        """All values of a Kind (7.4.2), each checked for its signature and for the Kind's access control.
+        """All values of a Kind (7.4.2), each checked for its signature and for the Kind's access control; asked for on
+        several ways and of several holders, until one proves itself.
 
         Outcome: Fetched."""
         self.writer.fetch(now, resource, kind, done)
@@ -348,15 +351,16 @@ class Node:
         *,
         link: int = NO_LINK,
         certificates: Sequence[GenericCertificate] = (),
+        transmissions: int = limits.MAX_TRANSMISSIONS,
     ) -> int:
         """Send a request (6.2.1) and keep at it; gives its transaction id. link: go out there whatever the tables say.
 
-        certificates: of the signers of values inside, for the bucket (6.3.4)."""
+        certificates: of the signers of values inside, for the bucket (6.3.4). transmissions: of this request."""
         transaction_id = self.rng.getrandbits(64)
         contents = codec.encode_contents(code, body)
         header = self._header(transaction_id, destination_list)
         message = codec.assemble(header, contents, self._sign(transaction_id, contents, certificates))
-        self.transactions.send(now, transaction_id, message, code, destination_list[-1], link, done)
+        self.transactions.send(now, transaction_id, message, code, destination_list, link, done, transmissions)
         return transaction_id
 
     def answer(

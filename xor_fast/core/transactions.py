@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xor_fast import limits
 from xor_fast.cext import ids
-from xor_fast.cext.switch import Verdict
+from xor_fast.cext.switch import SELF, Verdict
 from xor_fast.core.timers import Timer
 from xor_fast.errors import ErrorCode, RequestFailed
 from xor_fast.messages import (
@@ -33,7 +33,7 @@ NO_LINK = -1
 _STRUCTURED = (ErrorCode.GENERATION_COUNTER_TOO_LOW, ErrorCode.UNKNOWN_KIND)
 # Errors that a node on the way makes: it is not the target, so they cannot end a request, but if no answer comes
 # they tell why (notes 2.7).
-_TRANSIT_ERRORS = frozenset(
+TRANSIT_ERRORS = frozenset(
     {
         ErrorCode.INCOMPATIBLE_WITH_OVERLAY,
         ErrorCode.UNSUPPORTED_FORWARDING_OPTION,
@@ -65,16 +65,33 @@ Done = Callable[[float, Answer | RequestFailed], None]
 
 
 class _Pending:
-    __slots__ = ("code", "done", "first_hop", "hint", "link", "message", "sent_at", "target", "timer", "transmissions")
+    __slots__ = (
+        "code",
+        "done",
+        "first_hop",
+        "hint",
+        "left",
+        "link",
+        "message",
+        "sent_at",
+        "timer",
+        "transmissions",
+        "tried",
+        "until",
+        "way",
+    )
 
-    def __init__(self, message: bytes, code: int, target: Destination, link: int, done: Done) -> None:
+    def __init__(self, message: bytes, code: int, way: tuple[Destination, ...], link: int, done: Done) -> None:
         self.message = message
         self.code = code
-        self.target = target
+        self.way = way  # its destination list
         self.link = link  # NO_LINK: by the routing table, anew for each transmission
         self.done = done
         self.first_hop = NO_LINK
+        self.tried: set[int] = set()  # first hops that brought no answer
         self.transmissions = 0
+        self.left = limits.MAX_TRANSMISSIONS  # 6.2.1: five in all
+        self.until = 0.0  # when the request's life ends
         self.sent_at = 0.0
         self.hint: ErrorResponse | None = None
         self.timer: Timer | None = None
@@ -99,17 +116,33 @@ class Transactions:
     def __len__(self) -> int:
         return len(self._pending)
 
+    @property
+    def lifetime(self) -> float:
+        """How long a request lives, its repeats and late answers included (notes 2.10)."""
+        return self._node.overlay.reliability_timer * limits.MAX_TRANSMISSIONS
+
     # --- requests ----------------------------------------------------------------------------------
 
     def send(
-        self, now: float, transaction_id: int, message: bytes, code: int, target: Destination, link: int, done: Done
+        self,
+        now: float,
+        transaction_id: int,
+        message: bytes,
+        code: int,
+        way: tuple[Destination, ...],
+        link: int,
+        done: Done,
+        transmissions: int = limits.MAX_TRANSMISSIONS,
     ) -> None:
-        """Send a request and keep at it. target is the last entry of its destination list."""
+        """Send a request and keep at it. way: its destination list. transmissions: fewer than five leave the asker to
+        try other ways meanwhile; an answer is waited for as long all the same."""
         if len(self._pending) >= limits.MAX_REQUESTS:
             self._node.count("refused_own_requests")
             done(now, RequestFailed(ErrorCode.REQUEST_TIMEOUT, "too many requests of our own are under way"))
             return
-        pending = self._pending[transaction_id] = _Pending(message, code, target, link, done)
+        pending = self._pending[transaction_id] = _Pending(message, code, way, link, done)
+        pending.left = transmissions
+        pending.until = now + self.lifetime
         self._transmit(now, transaction_id, pending)
 
     def cancel(self, transaction_id: int) -> None:
@@ -131,9 +164,11 @@ class Transactions:
 
     def _transmit(self, now: float, transaction_id: int, pending: _Pending) -> None:
         pending.transmissions += 1
+        pending.left -= 1
         pending.sent_at = now
-        pending.first_hop = pending.link if pending.link != NO_LINK else self._node.switch.first_hop(pending.message)
-        verdict = self._node.switch.originate(now, pending.message, pending.link)
+        link = pending.link if pending.link != NO_LINK else self._another_hop(pending)
+        pending.first_hop = link if link != NO_LINK else self._node.switch.first_hop(pending.message)
+        verdict = self._node.switch.originate(now, pending.message, link)
         if verdict is Verdict.TOO_LARGE:
             limit = self._node.overlay.max_message_size
             text = f"the message has {len(pending.message)} bytes, this overlay allows {limit}"
@@ -141,13 +176,28 @@ class Transactions:
             return
         if verdict is Verdict.DROPPED:
             self._node.count("originate_dropped")
-        pending.timer = self._node.timers.at(
-            now + self._node.overlay.reliability_timer, partial(self._expired, transaction_id)
-        )
+        again = now + self._node.overlay.reliability_timer
+        when = again if pending.left else max(again, pending.until)
+        pending.timer = self._node.timers.at(when, partial(self._expired, transaction_id))
+
+    def _another_hop(self, pending: _Pending) -> int:
+        """A first hop that has not been tried: who drops a message once will drop it again. NO_LINK: the usual one, as
+        for all that goes straight to its first entry (6.2.1)."""
+        switch, first = self._node.switch, pending.way[0]
+        if not pending.tried or first.type not in (DestinationType.NODE, DestinationType.RESOURCE):
+            return NO_LINK
+        if len(first.value) != len(self._node.node_id) or switch.first_hop(pending.message) == SELF:
+            return NO_LINK
+        if first.type == DestinationType.NODE and switch.link_of(first.value) != NO_LINK:
+            return NO_LINK
+        hops = self._node.ring.next_hops(first.value, limits.MAX_FIRST_HOPS)
+        links = [switch.link_of(hop) for hop in hops]
+        return next((link for link in links if link != NO_LINK and link not in pending.tried), NO_LINK)
 
     def _expired(self, transaction_id: int, now: float) -> None:
         pending = self._pending[transaction_id]
-        if pending.transmissions < limits.MAX_TRANSMISSIONS:  # 6.2.1: five in all
+        pending.tried.add(pending.first_hop)
+        if pending.left:
             self._node.count("retransmitted")
             self._transmit(now, transaction_id, pending)
         elif pending.hint is not None:
@@ -155,10 +205,12 @@ class Transactions:
         else:
             self._fail(now, transaction_id, ErrorCode.REQUEST_TIMEOUT, f"no answer to {pending.transmissions} sendings")
 
-    def _fail(self, now: float, transaction_id: int, code: int, text: str, info: bytes = b"") -> None:
+    def _fail(
+        self, now: float, transaction_id: int, code: int, text: str, info: bytes = b"", said_by: bytes = b""
+    ) -> None:
         pending = self._pending[transaction_id]
         self.cancel(transaction_id)
-        pending.done(now, RequestFailed(code, text, info))
+        pending.done(now, RequestFailed(code, text, info, said_by))
 
     # --- answers to our requests ---------------------------------------------------------------------
 
@@ -169,13 +221,13 @@ class Transactions:
         if pending is None:
             self._node.count("drop_late_answer")
             return
-        if not self._may_answer(pending.target, signer.node_id):
+        if not self._may_answer(pending.way[-1], signer.node_id):
             self._wrong_node(pending, message)
             return
         if message.code == Code.ERROR:
             error = message.body
             assert isinstance(error, ErrorResponse)
-            self._fail(now, transaction_id, error.error_code, _said(error), error.error_info)
+            self._fail(now, transaction_id, error.error_code, _said(error), error.error_info, signer.node_id)
         elif message.code != pending.code + 1:
             self._node.count("drop_wrong_answer_code")
         else:
@@ -184,7 +236,7 @@ class Transactions:
             pending.done(now, Answer(message.body, signer, message, hops, now - pending.sent_at))
 
     def _wrong_node(self, pending: _Pending, message: Message) -> None:
-        if isinstance(message.body, ErrorResponse) and message.body.error_code in _TRANSIT_ERRORS:
+        if isinstance(message.body, ErrorResponse) and message.body.error_code in TRANSIT_ERRORS:
             pending.hint = message.body
             self._node.count("transit_errors_received")
         else:
@@ -210,7 +262,7 @@ class Transactions:
         """A request that must not be carried out twice: from now on its repeats are told by `is_repeat`."""
         key = (requester, transaction_id)
         self._kept[key] = None
-        self._kept_until[key] = now + self._node.overlay.reliability_timer * limits.MAX_TRANSMISSIONS  # notes 2.10
+        self._kept_until[key] = now + self.lifetime
         while len(self._kept) > limits.MAX_KEPT_ANSWERS or self._kept_bytes > limits.MAX_KEPT_ANSWER_BYTES:
             self._node.count("kept_answers_pushed_out")
             self._forget(next(iter(self._kept)))

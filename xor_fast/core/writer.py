@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xor_fast import limits
 from xor_fast.cext import codec
+from xor_fast.core.lookup import Finding
 from xor_fast.core.storage import Held, data_value, key_of
 from xor_fast.core.transactions import Answer
 from xor_fast.errors import ErrorCode, RequestFailed, StateError, TrustError
@@ -64,12 +65,17 @@ class FetchedValue(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """rejected: how many values did not prove their right to be there."""
+    """rejected: how many values did not prove their right to be there. owner: who answered."""
 
     values: tuple[FetchedValue, ...]
     rejected: int
     owner: bytes
     hops: int
+
+    @property
+    def partial(self) -> bool:
+        """Some of what was sent does not count: there may be more values than these (7.4.2.2)."""
+        return self.rejected > 0
 
 
 def _stored(kind: int, answer: Answer) -> Stored | RequestFailed:
@@ -147,13 +153,8 @@ class Writer:
     def fetch(
         self, now: float, resource: bytes, kind: int, done: Callable[[float, Fetched | RequestFailed], None]
     ) -> None:
-        destination = (Destination(DestinationType.RESOURCE, resource),)
-
-        def answered(now: float, outcome: Answer | RequestFailed) -> None:
-            if isinstance(outcome, RequestFailed):
-                done(now, outcome)
-                return
-            proven, rejected = self._prove(now, resource, kind, outcome)
+        def judge(now: float, answer: Answer) -> Finding[Fetched]:
+            proven, rejected = self._prove(now, resource, kind, answer)
             values = tuple(
                 FetchedValue(
                     key_of(data) if isinstance(data.value, DictionaryEntry) else None,
@@ -165,10 +166,10 @@ class Writer:
                 for data, signer in proven
                 if data_value(data).exists
             )
-            done(now, Fetched(values, rejected, outcome.signer.node_id, outcome.hops))
+            fetched = Fetched(values, rejected, answer.signer.node_id, answer.hops)
+            return Finding(fetched, is_proven=bool(proven), is_doubtful=bool(rejected and not proven))
 
-        body = FetchReq(resource, (self._all_of(kind),))
-        self._node.request(now, destination, Code.FETCH_REQ, body, answered)
+        self._node.lookups.fetch(now, FetchReq(resource, (self._all_of(kind),)), judge, done)
 
     def _all_of(self, kind: int) -> StoredDataSpecifier:
         """Every value: no dictionary key is named (7.4.2.1); a single value has no specifier."""

@@ -1,0 +1,82 @@
+"""Lookups while peers are silent: they acknowledge frames, and forward and answer nothing."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from tests.sim.overlays import Overlay
+from xor_fast.cext import ids, wire
+from xor_fast.core.node import Fetched
+from xor_fast.errors import RequestFailed
+from xor_fast.sim.world import Host
+
+
+def silence(host: Host) -> None:
+    """From now on the host drops all messages; on its links it looks alive (RFC 6940 6.6.2)."""
+    rest: dict[int, bytes] = {}
+    acks: list[tuple[int, bytes]] = []
+
+    def receive(now: float, link: int, data: bytes) -> bool:
+        frames, used = wire.split_frames(rest.get(link, b"") + data)
+        rest[link] = (rest.get(link, b"") + data)[used:]
+        acks.extend((link, wire.ack_frame(sequence, 0)) for kind, sequence, _ in frames if kind == 128)
+        return True
+
+    def sends() -> Iterator[tuple[int, bytes]]:
+        host.node.switch.sends()
+        while acks:
+            yield acks.pop()
+
+    host.node.receive, host.node.sends = receive, sends  # type: ignore[method-assign, assignment]
+
+
+@pytest.fixture(scope="module")
+def overlay() -> Overlay:
+    """A ring of 40, each user's value stored."""
+    overlay = Overlay(40, 20)
+    for host in overlay.hosts:
+        overlay.store(host, host.name.encode())
+    overlay.world.run(40)
+    return overlay
+
+
+def test_with_no_fault_a_lookup_costs_one_request(overlay: Overlay) -> None:
+    before = overlay.counted("lookup_requests")
+    asker, *others = overlay.hosts
+    for other in others:
+        assert overlay.found(asker, other) == [other.name.encode()]
+    assert overlay.counted("lookup_requests") - before == len(others)
+
+
+def test_that_there_is_nothing_takes_two_holders_words(overlay: Overlay) -> None:
+    asker = overlay.hosts[0]
+    before = asker.node.counters["lookup_requests"]
+    nowhere = ids.resource_id(b"nobody@simulated.example")
+    outcome = overlay.ask(asker, lambda now, done: asker.node.fetch(now, nowhere, overlay.kind, done))
+    assert isinstance(outcome, Fetched)
+    assert (outcome.values, outcome.partial) == ((), False)
+    assert asker.node.counters["lookup_requests"] - before == 2
+
+
+def test_a_silent_owner_and_replica_and_silent_peers_on_the_way(overlay: Overlay) -> None:
+    """A quarter of the peers turns silent at once; nothing is repaired yet when the lookups begin."""
+    random = overlay.world.random("silent")
+    silent = random.sample(overlay.hosts, len(overlay.hosts) // 4)
+    honest = [host for host in overlay.hosts if host not in silent]
+    wanted = [host for host in overlay.hosts if set(overlay.holders(host)) - set(silent)]
+    assert sum(overlay.owner(host) in silent for host in wanted) >= 5
+    for host in silent:
+        silence(host)
+    outcomes: dict[Host, object] = {}
+
+    def found(host: Host, now: float, outcome: Fetched | RequestFailed) -> None:
+        outcomes[host] = [v.value for v in outcome.values] if isinstance(outcome, Fetched) else outcome
+
+    for host in wanted:
+        asker = random.choice(honest)
+        resource = ids.resource_id(host.node.identity.user_name)
+        asker.node.fetch(overlay.world.now, resource, overlay.kind, partial(found, host))
+        overlay.world.drain(asker)
+    overlay.world.run(30)
+    assert outcomes == {host: [host.name.encode()] for host in wanted}
