@@ -42,11 +42,13 @@ Progress = Callable[[str, int, int], None]
 class Row(msgspec.Struct, kw_only=True):
     """One step: what was done, how many are gone after it, and the lookups made during it. Times in seconds.
 
-    repair: until the living were one ring again and each held all it should. slowest: of the lookups that succeeded.
+    steady: lookups began at a steady rate, of any value. repair: until the living were one ring again and each held
+    all it should. median, slowest: of the lookups that succeeded.
     why: reasons of failed lookups. problems: what was not repaired within PATIENCE.
     """
 
     step: str
+    steady: bool
     gone: int = 0
     seconds: float = 0.0
     repair: float | None = None
@@ -103,7 +105,7 @@ class Place:
 class Survival:
     """`stores` values in `overlay`, written and looked up by clients of the `hosts`, which are never killed.
 
-    rate, writes: lookups and new versions a second, in the background of each step.
+    rate, writes: lookups and new versions a second, while something is killed, repaired or started.
     """
 
     def __init__(
@@ -125,7 +127,6 @@ class Survival:
         self._rate = rate
         self._writes = writes
         self._progress = progress
-        self._row = Row(step="")
         self._times: list[float] = []
         self._exit = AsyncExitStack()
 
@@ -141,19 +142,11 @@ class Survival:
     async def __aexit__(self, *_exc: object) -> None:
         await self._exit.aclose()
 
-    @property
-    def lookups(self) -> int:
-        return sum(row.lookups for row in self.rows)
-
-    @property
-    def failed(self) -> int:
-        return sum(row.failed for row in self.rows)
-
     # --- the steps -----------------------------------------------------------------------------------
 
     async def fill(self) -> None:
         """Every value is stored until it is acknowledged, and then on all its holders."""
-        async with self._step("store all", background=False) as row:
+        async with self._step("store all", steady=False) as row:
             waiting = iter(self.places)
 
             async def work() -> None:
@@ -195,7 +188,7 @@ class Survival:
     async def look_all_up(self) -> None:
         """At the end: whoever is not found, is looked for again until PATIENCE is over."""
         end = monotonic() + PATIENCE
-        async with self._step("look all up", background=False) as row:
+        async with self._step("look all up", steady=False) as row:
             missing = await self._look_up(self.places, row)
             while missing and monotonic() < end:
                 await asyncio.sleep(2.0)
@@ -295,11 +288,11 @@ class Survival:
         return missing
 
     @asynccontextmanager
-    async def _step(self, name: str, background: bool = True) -> AsyncIterator[Row]:
-        row, began = Row(step=name), monotonic()
+    async def _step(self, name: str, *, steady: bool = True) -> AsyncIterator[Row]:
+        row, began = Row(step=name, steady=steady), monotonic()
         self._times = []
         stop = asyncio.Event()
-        task = asyncio.create_task(self._look_up_steadily(row, stop)) if background else None
+        task = asyncio.create_task(self._look_up_steadily(row, stop)) if steady else None
         try:
             yield row
         finally:

@@ -1,0 +1,20 @@
+"""The short form of `make survive`: what was acknowledged outlives `kill -9`, and is found all the while."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.processes.survive import FOUND, Settings, survive
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_two_at_a_time_are_killed_until_a_third_is_gone(tmp_path: Path) -> None:
+    settings = Settings(nodes=14, stores=500, hold_down=2.0, scenarios=("pairs",))
+    (report,) = survive(settings, tmp_path)
+    for row in report.rows:
+        print(row)
+    assert report.lost == []
+    assert report.found >= FOUND
+    assert report.holds, "each pair was repaired before the next was killed"
+    assert report.rows[-1].gone >= settings.share * settings.nodes
