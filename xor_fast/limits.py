@@ -69,10 +69,14 @@ MAX_EARLY_BYTES = 65536  # of an application connection nobody has taken yet; th
 
 # --- topology ---------------------------------------------------------------------------------------
 NEIGHBOURS_EACH_SIDE = 3  # RFC 6940 10.1: at least three
-MAX_NEIGHBOURS = 16  # taken from one list of an Update: an overlay may keep more than three (10.7)
+MAX_ESTIMATED_NEIGHBOURS = 16  # on each side: log2 of 65,000 peers; who places its ids around us must not buy more
+NEIGHBOURS_HYSTERESIS = 0.75  # the estimate of log2 N has to differ by this from the number kept
+MAX_NEIGHBOURS = 32  # on each side, whatever a node's tuning says; and taken from one list of an Update
 FINGERS = 16  # RFC 6940 10.7.4.3
+MAX_FINGERS = 128  # bits of a Node-ID
 REPLICAS = 2  # RFC 6940 10.4: the next two successors
 UPDATE_COALESCE = 0.2  # changes within this go out as one Update (notes 6.11)
+UPDATE_COALESCE_FAR = 0.8  # when none of the three nearest on each side is concerned
 HOLD_DOWN = 30.0  # RFC 6940 10.7.1, before replicas are made for the replacement of a failed successor
 FAILED_PEER_MEMORY = 10.0  # for this long nobody's stale Update makes us Attach to a peer that has just failed
 JOIN_RETRY = (0.3, 1.0)  # random wait before another try to join, doubled each time
@@ -80,12 +84,17 @@ REPLICA_RETRY = 2.0  # after a replica was refused or lost, doubled each time wh
 REPLICA_RETRY_CEILING = 120.0
 HANDOVER_WINDOW = 16  # Stores under way from an admitting peer to its joiner
 JOIN_RETRY_CEILING = 30.0
+JOIN_TABLE_TIMEOUT = 5.0  # for the full Update of the admitting peer; then a joiner finds its successors by Ping
 JOIN_ATTACH_TIMEOUT = 5.0  # a joiner asks to be let in even if one future neighbour does not answer its Attach
+MAX_REMEMBERED_ADDRESSES = 4  # of one of them
+MAX_REMEMBERED = 32  # peers whose addresses are kept, to find the ring again when all others are lost
 LEAVE_TIMEOUT = 5.0  # for handing data on, then again for the answers to Leave: a leaver does not wait for ever
 FINGER_SEARCH_DELAY = 2.0  # losses within this make one search
-PARTITION_PROBE = 30.0  # how often a bootstrap node is asked who follows us
+FINGER_SEARCH_AGAIN = 30.0  # after a search nobody answered
+PARTITION_PROBE = 30.0  # how often a bootstrap node is asked who follows us, in an overlay of so many ...
+PARTITION_PEERS = 16  # ... peers; in a larger one less often, for they all ask and one that notices is enough
 HANDOVER_TIMEOUT = 60.0  # a joiner that does not take its data is given up
-MAX_HEARSAY = 16  # Attaches under way to nodes that one peer named: it may be lying
+MAX_HEARSAY = 2 * MAX_NEIGHBOURS  # Attaches under way to nodes that one peer named: it may be lying
 MAX_AVOIDED = 4096  # failed peers remembered before those whose time is over are cleared away
 
 # --- storage ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from math import log2
 
 from xor_fast.cext import ids
+from xor_fast.core.node import Tuning
 from xor_fast.core.ping import Pong
 from xor_fast.errors import RequestFailed
 from xor_fast.messages import Destination, DestinationType
@@ -15,7 +16,7 @@ NODES = 200
 
 
 def world_of(seed: int) -> World:
-    world = World(overlay_for(NODES), seed)
+    world = World(overlay_for(NODES), seed, tuning=Tuning(neighbours_each_side=3))
     identities = world.random("identities")
     for index in range(NODES):
         world.add(*fake_identity(world.overlay, identities, index))

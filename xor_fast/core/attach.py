@@ -26,11 +26,12 @@ Attached = Callable[[float, bytes | RequestFailed], None]
 class _Attempt:
     """An Attach of ours, from the request until its link is up."""
 
-    __slots__ = ("done", "has_yielded", "node_id", "timer", "transaction_id", "wants_full")
+    __slots__ = ("addresses", "done", "has_yielded", "node_id", "timer", "transaction_id", "wants_full")
 
     def __init__(self, node_id: bytes | None, done: Attached) -> None:
         self.node_id = node_id  # None while the Attach goes to a Resource-ID: whoever answers (notes 4.4)
         self.done = done
+        self.addresses: tuple[Address, ...] = ()  # of the answerer
         self.transaction_id: int | None = None  # None once answered or cancelled
         self.wants_full = False  # the answerer asked for our Update (notes 4.5)
         self.has_yielded = False  # to an Attach of the other side, which will bring the link
@@ -40,9 +41,12 @@ class _Attempt:
 class _Dialling:
     """A connection we make: for the Attach of another (node_id known), or to a bootstrap node (None)."""
 
-    __slots__ = ("done", "node_id", "send_update")
+    __slots__ = ("addresses", "done", "node_id", "send_update")
 
-    def __init__(self, node_id: bytes | None, send_update: bool, done: Attached | None) -> None:
+    def __init__(
+        self, addresses: tuple[Address, ...], node_id: bytes | None, send_update: bool, done: Attached | None
+    ) -> None:
+        self.addresses = addresses
         self.node_id = node_id
         self.send_update = send_update
         self.done = done
@@ -89,7 +93,7 @@ class Attach:
 
     def dial_bootstrap(self, now: float, addresses: Sequence[Address], done: Attached) -> None:
         """Connect to the first bootstrap node that can be reached (11.4); any member of the overlay will do."""
-        self._dial(tuple(addresses), _Dialling(None, False, done))
+        self._dial(_Dialling(tuple(addresses), None, False, done))
 
     def _answered(self, now: float, attempt: _Attempt, outcome: Answer | RequestFailed) -> None:
         attempt.transaction_id = None
@@ -103,12 +107,13 @@ class Attach:
         assert isinstance(outcome.body, AttachReqAns)
         attempt.node_id = outcome.signer.node_id
         attempt.wants_full = outcome.body.send_update
+        attempt.addresses = addresses_of(outcome.body.candidates)
         if attempt.node_id == self._node.node_id:
             self._end(now, attempt, RequestFailed(ErrorCode.NOT_FOUND, "the Attach came back to ourselves"))
         elif self._node.switch.link_of(attempt.node_id) != NO_LINK:
             self._end(now, attempt, attempt.node_id)
             if attempt.wants_full:
-                self._node.topology.send_full_update(now, attempt.node_id)
+                self._node.topology.updates.send_full(now, attempt.node_id)
         else:
             self._await_link(now, attempt)
 
@@ -149,9 +154,9 @@ class Attach:
         if connected:
             # The bootstrap link, say: a second connection between the same two would serve nobody.
             if body.send_update:
-                self._node.topology.send_full_update(now, sender)  # 6.4.2.3
+                self._node.topology.updates.send_full(now, sender)  # 6.4.2.3
         elif not any(dialling.node_id == sender for dialling in self._dialling.values()):
-            self._dial(addresses, _Dialling(sender, body.send_update, None))
+            self._dial(_Dialling(addresses, sender, body.send_update, None))
 
     def _break_tie(self, now: float, sender: bytes) -> None:
         """Both sides sent an Attach (6.5.1.2): the one of the larger Node-ID goes on."""
@@ -167,10 +172,10 @@ class Attach:
             attempt.has_yielded = True
             self._await_link(now, attempt)
 
-    def _dial(self, addresses: tuple[Address, ...], dialling: _Dialling) -> None:
+    def _dial(self, dialling: _Dialling) -> None:
         ticket = self._node.ticket()
         self._dialling[ticket] = dialling
-        self._node.act(Dial(ticket, addresses, Purpose.LINK))
+        self._node.act(Dial(ticket, dialling.addresses, Purpose.LINK))
 
     # --- what the driver reports ---------------------------------------------------------------------
 
@@ -195,8 +200,11 @@ class Attach:
             return NO_LINK
         self._node.count("links_opened")
         wants_full = dialling is not None and dialling.send_update
+        if dialling is not None and dialling.node_id is not None:
+            self._node.topology.partition.remember(node_id, dialling.addresses)
         for attempt in [attempt for attempt in self._attempts if attempt.node_id == node_id]:
             wants_full = wants_full or attempt.wants_full
+            self._node.topology.partition.remember(node_id, attempt.addresses)
             self._end(now, attempt, node_id)
         self._dial_over(now, dialling, node_id)
         self._node.topology.linked(now, node_id, wants_full)  # 6.4.2.3: an Update once the connection is complete

@@ -1,7 +1,8 @@
 """Getting into the ring (RFC 6940 10.5, 11.4), seen from both sides.
 
-Joining: bootstrap link -> Attach to own Node-ID + 1 -> full Update of the admitting peer -> Attach to the future
-neighbours -> Join -> Stores -> Update that names us: only then is the range ours (notes 6.4).
+Joining: bootstrap link -> Attach to own Node-ID + 1 -> full Update of the admitting peer, or Pings for the successors
+if it does not come -> Attach to the future neighbours and fingers -> Join -> Stores -> Update that names us: only then
+is the range ours (notes 6.4).
 Admission: Join -> data handed over -> Update that names the joiner -> its answer ends our claim (notes 6.5).
 """
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from xor_fast import limits
 from xor_fast.actions import Address
 from xor_fast.cext import ids
+from xor_fast.core.ping import Pong
 from xor_fast.core.request import Refuse, Request
 from xor_fast.core.timers import Timer
 from xor_fast.core.transactions import NO_LINK, Answer
@@ -108,7 +110,7 @@ class Joining:
             self.admitting_peer = outcome
             if outcome in self._node.ring:  # its Update was here before
                 self._node.topology.ask_for_update(now, outcome)
-            self._wait(now, limits.ATTACH_TIMEOUT, lambda now: self._again(now, "no Update from the admitting peer"))
+            self._wait(now, limits.JOIN_TABLE_TIMEOUT, lambda now: self._ping_for_successors(now, []))
 
         assert self._bootstrap_node is not None
         place = Destination(DestinationType.RESOURCE, ids.successor_id(self._node.node_id))
@@ -126,21 +128,45 @@ class Joining:
         if admits:
             self._admitted(now, sender, body)  # step 7
         elif body.type == ChordUpdateType.FULL and not self._learned:
-            self._learned = True
-            self._attach_neighbours(now, sender, body)
+            predecessors = body.predecessors[: limits.MAX_NEIGHBOURS]
+            self._attach_all(now, predecessors, body.successors[: limits.MAX_NEIGHBOURS])
 
-    def _attach_neighbours(self, now: float, informer: bytes, body: UpdateReq) -> None:
-        """Step 3: links to all who will be our neighbours, through the admitting peer that named them."""
-        named = dict.fromkeys((*body.predecessors[: limits.MAX_NEIGHBOURS], *body.successors[: limits.MAX_NEIGHBOURS]))
-        wanted = [
-            node_id
-            for node_id in named
-            if node_id not in (self._node.node_id, informer) and node_id not in self._node.ring
-        ]
+    def _ping_for_successors(self, now: float, found: list[bytes]) -> None:
+        """10.5: without the table of the admitting peer, one successor after the other; predecessors come later."""
+        after = found[-1] if found else self._node.node_id
         current = self._round
-        self._attaching = len(wanted)
 
-        def attached(now: float, outcome: bytes | RequestFailed) -> None:
+        def answered(now: float, outcome: Pong | RequestFailed) -> None:
+            if current != self._round or self._learned:
+                return
+            if not isinstance(outcome, RequestFailed) and outcome.node_id not in (self._node.node_id, *found):
+                found.append(outcome.node_id)
+                if len(found) < limits.NEIGHBOURS_EACH_SIDE:
+                    self._ping_for_successors(now, found)
+                    return
+            if found[:1] == [self.admitting_peer]:
+                self._attach_all(now, (), tuple(found))
+            else:
+                self._again(now, "neither an Update nor a Ping tells who our successors are")
+
+        assert self.admitting_peer is not None
+        self._wait(now, limits.HANDOVER_TIMEOUT, lambda now: self._again(now, "no answer to Pings"))
+        place = (Destination(DestinationType.RESOURCE, ids.successor_id(after)),)
+        self._node.pings.ping(now, place, answered, link=self._node.switch.link_of(self.admitting_peer))
+
+    def _attach_all(self, now: float, predecessors: tuple[bytes, ...], successors: tuple[bytes, ...]) -> None:
+        """Step 3: links to all who will be our neighbours, through the admitting peer that named them, and fingers."""
+        self._learned = True
+        informer, own = self.admitting_peer, self._node.node_id
+        assert informer is not None
+        named = dict.fromkeys((*predecessors, *successors))
+        wanted = [node_id for node_id in named if node_id not in (own, informer) and node_id not in self._node.ring]
+        is_all = not successors or not predecessors or not set(predecessors).isdisjoint(successors)
+        fingers = [] if is_all else self._node.topology.fingers.beyond(successors[-1])
+        current = self._round
+        self._attaching = len(wanted) + len(fingers)
+
+        def over(now: float) -> None:
             # One that cannot be reached does not belong into our table; its own neighbours will find out too.
             if current == self._round:
                 self._attaching -= 1
@@ -149,8 +175,9 @@ class Joining:
 
         self._wait(now, limits.JOIN_ATTACH_TIMEOUT, self._ask)
         for node_id in wanted:
-            self._node.topology.attach_to(now, node_id, informer, attached)
-        if not wanted:
+            self._node.topology.attach_to(now, node_id, informer, lambda now, outcome: over(now))
+        self._node.topology.fingers.attach_all(now, fingers, over)
+        if not wanted and not fingers:
             self._ask(now)
 
     def _ask(self, now: float) -> None:
@@ -176,7 +203,7 @@ class Joining:
             # Another peer got in just before us. Claiming without knowing it would take its range as well, so the
             # admission is put off until we are linked with it (10.5: no claim before every neighbour is attached).
             self._asked = False
-            self._attach_neighbours(now, sender, body)
+            self._attach_all(now, before, ())
             raise Refuse(ErrorCode.IN_PROGRESS, "not linked with our predecessor yet")
         done = self._done
         self.stop()
@@ -240,7 +267,7 @@ class Admission:
         if not complete:
             self._give_up(now, "it did not take all values")
             return
-        update = self._node.topology.neighbors_update(now, first_predecessor=joiner)  # step 7
+        update = self._node.topology.updates.neighbors(now, first_predecessor=joiner)  # step 7
 
         def answered(now: float, outcome: Answer | RequestFailed) -> None:
             if joiner != self._joiner:
@@ -266,6 +293,7 @@ class Admission:
             self._node.storage.replication.forget_copies(self._joiner)  # what it keeps of them, nobody knows
             self._node.count("joins_given_up")
             self._node.notice("info", f"gave up the join of {self._joiner.hex()}: {reason}")
+            self._node.topology.speaks_again(now, self._joiner)  # one that joined anew is a peer still
         self._forget()
         self._over(now)
 

@@ -28,7 +28,7 @@ from xor_fast.core.storage import Storage
 from xor_fast.core.timers import Timers
 from xor_fast.core.topology import Topology
 from xor_fast.core.transactions import NO_LINK, Answer, KeptAnswer, Transactions
-from xor_fast.core.tuning import DEFAULTS, Tuning
+from xor_fast.core.tuning import DEFAULTS, Tuning, checked
 from xor_fast.core.writer import Fetched, NewValue, Stored, Writer
 from xor_fast.errors import ErrorCode, RequestFailed, TrustError, WireError
 from xor_fast.messages import (
@@ -85,7 +85,7 @@ class Node:
         self.verifier = verifier
         self.rng = random
         self.addresses: tuple[Address, ...] = tuple(addresses)
-        self.tuning = tuning
+        self.tuning = checked(tuning)
         self.node_id: bytes = identity.node_id
         self._signer: bytes = codec.encode_struct(identity.signer)  # the end of all we sign
         self.timers: Timers = Timers()

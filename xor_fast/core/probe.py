@@ -21,7 +21,7 @@ class ProbeService:
         self._told: dict[int, Callable[[float], int]] = {
             ProbeInformationType.RESPONSIBLE_SET: self._responsible_ppb,
             ProbeInformationType.NUM_RESOURCES: self._num_resources,
-            ProbeInformationType.UPTIME: node.topology.uptime,
+            ProbeInformationType.UPTIME: node.topology.updates.uptime,
         }
 
     def _on_probe(self, now: float, request: Request) -> None:

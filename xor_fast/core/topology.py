@@ -1,8 +1,8 @@
 """CHORD-RELOAD: who is on the ring, and telling it to others (RFC 6940 10). The only writer of the ring.
 
 A peer enters the routing table with its first Update over a direct link (6.5.1, notes 4.6) and leaves it when the link
-or the peer fails. The Neighbor Table is the nearest entries on each side, so a failed neighbour is replaced by the
-best other entry at once (10.7.1). How a node gets in is `core/joining.py`, the long links are `core/fingers.py`.
+or the peer fails. Its nearest entries are the Neighbor Table (`core/neighbourhood.py`); what others are told of it is
+`core/updates.py`, how a node gets in `core/joining.py`; the long links are `core/fingers.py`.
 """
 
 from collections import Counter
@@ -16,15 +16,16 @@ from xor_fast.cext import codec, ids
 from xor_fast.core.fingers import Fingers
 from xor_fast.core.joining import Admission, Joining
 from xor_fast.core.liveness import Liveness
+from xor_fast.core.neighbourhood import Neighbourhood, Sides
 from xor_fast.core.partition import Partition
 from xor_fast.core.request import Handlers, Refuse, Request
 from xor_fast.core.timers import Timer
 from xor_fast.core.transactions import NO_LINK
+from xor_fast.core.updates import Updates
 from xor_fast.errors import ErrorCode, RequestFailed, StateError, WireError
 from xor_fast.messages import (
     ChordLeaveData,
     ChordLeaveType,
-    ChordUpdateType,
     Code,
     Destination,
     DestinationType,
@@ -38,8 +39,6 @@ from xor_fast.messages import (
 
 if TYPE_CHECKING:
     from xor_fast.core.node import Node
-
-_EACH_SIDE = limits.NEIGHBOURS_EACH_SIDE
 
 
 class State(Enum):
@@ -55,19 +54,15 @@ class Topology:
     def __init__(self, node: "Node") -> None:
         self._node = node
         self.state: State = State.OUTSIDE
+        self.neighbourhood: Neighbourhood = Neighbourhood(node.ring, node.tuning.neighbours_each_side)
+        self.updates: Updates = Updates(node)
         self.joining: Joining = Joining(node)
         self.admission: Admission = Admission(node)
         self.fingers: Fingers = Fingers(node)
         self.liveness: Liveness = Liveness(node)
         self.partition: Partition = Partition(node)
-        self._since: float | None = None
         self._avoid: dict[bytes, float] = {}  # Node-ID -> until when no hearsay makes us Attach to it
         self._hearsay: Counter[bytes] = Counter()  # who named a node -> Attaches under way because of it
-        self._told: dict[bytes, UpdateReq] = {}  # the last Update each linked node was sent
-        self._telling: dict[bytes, int] = {}  # the transaction of it, while it is not answered
-        self._announcing: Timer | None = None
-        self._range_changed = False
-        self._announced_at = float("-inf")
         self._looking: Timer | None = None
         self._has_begun_to_leave = False
         self._has_said_leave = False
@@ -116,15 +111,9 @@ class Topology:
 
         is_known: the others know it already, so nothing is announced; a simulated ring begins that way."""
         self.state = State.JOINED
-        self._since = now
         self._node.ring.joined = True
-        if is_known:
-            self._told = {node_id: self._update_for(now, node_id) for node_id in self._linked()}
-        else:
-            self._range_changed = True
-            self._announce(now)  # 10.5 step 9
+        self.updates.start(now, is_known=is_known)
         self._node.storage.replication.neighbours_changed(now, failed=False)
-        self._node.timers.at(now + self._jittered_interval(), self._update_periodically)
         self.fingers.start(now)
         self.partition.start(now)
 
@@ -163,28 +152,31 @@ class Topology:
         """A ready peer, to which we have a link."""
         if self._node.switch.link_of(node_id) == NO_LINK:
             return
-        before = self._neighbours()
         self._avoid.pop(node_id, None)
-        if self._node.ring.add(node_id):
-            self._changed(now, before, failed=False)
+        if node_id in self._node.ring:
+            return
+        before = self.neighbourhood.sides()
+        self._node.ring.add(node_id)
+        self._changed(now, before, failed=False)
 
     def lose(self, now: float, node_id: bytes, reason: str) -> None:
         """A peer has failed or left (10.7.1, 10.7.2)."""
-        before = self._neighbours()
+        before = self.neighbourhood.sides()
         self._avoid_for_now(now, node_id)
-        self._told.pop(node_id, None)
+        self.updates.forget(node_id)
         if not self._node.ring.remove(node_id):
             return
         self._node.count("peers_lost")
         self._node.notice("info", f"peer {node_id.hex()} is gone: {reason}")
         self._node.storage.replication.forget_copies(node_id)
         self._changed(now, before, failed=True)
-        if node_id in before[0] or node_id in before[1]:
-            self._look_further(now)
-            self._look_again_later(now)
-        self.fingers.lost(now)
-        if self._node.ring.joined and not len(self._node.ring):
+        if not len(self._node.ring):
             self.partition.alone(now)
+        elif before.has(node_id):
+            if self._node.overlay.reactive:
+                self._look_further(now)
+            self._look_again_later(now)
+        self.fingers.lost(now, node_id)
 
     def linked(self, now: float, node_id: bytes, wants_full: bool) -> None:
         """A link is up: the other side learns that we are a peer, so that it may route through us (10.7)."""
@@ -193,9 +185,9 @@ class Topology:
         if self.state is not State.JOINED:
             return
         if wants_full:
-            self.send_full_update(now, node_id)
+            self.updates.send_full(now, node_id)
         else:
-            self._send_update(now, node_id, self._update_for(now, node_id))
+            self.updates.send(now, node_id)
 
     def speaks_again(self, now: float, node_id: bytes) -> None:
         """A link is not silent any more: if the other is still a peer, its Update brings it back at once."""
@@ -205,126 +197,36 @@ class Topology:
     def link_down(self, now: float, node_id: bytes, reason: str) -> None:
         if self._node.switch.link_of(node_id) != NO_LINK:
             return  # another connection to the same node is up
-        self._told.pop(node_id, None)
-        self._telling.pop(node_id, None)
+        self.updates.link_down(node_id)
         self.admission.link_down(now, node_id)
         self.joining.link_down(now, node_id)
         self.lose(now, node_id, reason)
 
-    def _neighbours(self) -> tuple[list[bytes], list[bytes]]:
-        ring = self._node.ring
-        return ring.successors(_EACH_SIDE), ring.predecessors(_EACH_SIDE)
-
-    def _changed(self, now: float, before: tuple[list[bytes], list[bytes]], failed: bool) -> None:
-        after = self._neighbours()
+    def _changed(self, now: float, before: Sides, failed: bool) -> None:
+        if self.neighbourhood.resize():
+            self._look_further(now)
+        after = self.neighbourhood.sides()
         if after == before or self.state is not State.JOINED:
             return
-        if before[1][:1] != after[1][:1]:
-            # 10.7.1, 10.7.3: then everybody we are linked with is told, and at once: until our predecessor knows who
-            # took over a range, messages for it travel to and fro between the two of us.
-            self._range_changed = True
-            if now - self._announced_at >= limits.UPDATE_COALESCE:  # a link that flaps does not buy a signature a time
-                self._announce(now)
-            else:
-                self._announce_soon(now)
-        elif self._node.overlay.reactive:
-            self._announce_soon(now)
-        self._node.storage.replication.neighbours_changed(now, failed)
+        self.updates.neighbours_changed(now, before, after)
+        near = limits.REPLICAS + 1  # whoever is farther away has no part in who stores what
+        if before.nearest(near) != after.nearest(near):
+            self._node.storage.replication.neighbours_changed(now, failed)
 
     def _look_again_later(self, now: float) -> None:
         """What was said while we did not want to hear it, or was lost: ask once more when we would listen."""
-        if self._looking is None or not self._looking.active:
+        if self._node.overlay.reactive and (self._looking is None or not self._looking.active):
             self._looking = self._node.timers.at(now + limits.FAILED_PEER_MEMORY + 1.0, self._look_further)
 
     def _look_further(self, now: float) -> None:
         """After a loss, ask the nearest neighbours who lies between, and the outermost who lies beyond."""
         if self.state is not State.JOINED:
             return
-        successors, predecessors = self._neighbours()
+        successors, predecessors = self.neighbourhood.sides()
         for node_id in dict.fromkeys((*successors[:1], *predecessors[:1], *successors[-1:], *predecessors[-1:])):
             self.ask_for_update(now, node_id)
 
-    # --- Updates: sending ----------------------------------------------------------------------------
-
-    def send_full_update(self, now: float, node_id: bytes) -> None:
-        """To one that asked by send_update (6.4.2.3). Before we are in the ring there is nothing to tell."""
-        if self.state is State.JOINED:
-            successors, predecessors = self._neighbours()
-            fingers = sorted(self._node.ring)  # 10.7: in ascending order
-            body = UpdateReq(
-                self.uptime(now), ChordUpdateType.FULL, tuple(predecessors), tuple(successors), tuple(fingers)
-            )
-            self._send_update(now, node_id, body)
-
-    def neighbors_update(self, now: float, first_predecessor: bytes | None = None) -> UpdateReq:
-        """Our neighbours; first_predecessor: the joining peer that this Update admits (10.5 step 7)."""
-        successors, predecessors = self._neighbours()
-        if first_predecessor is not None:
-            predecessors = [first_predecessor, *predecessors][:_EACH_SIDE]
-        return UpdateReq(self.uptime(now), ChordUpdateType.NEIGHBORS, tuple(predecessors), tuple(successors))
-
-    def _update_for(self, now: float, node_id: bytes) -> UpdateReq:
-        successors, predecessors = self._neighbours()
-        if node_id in successors or node_id in predecessors or self._belongs_near(node_id):
-            return self.neighbors_update(now)
-        return UpdateReq(self.uptime(now), ChordUpdateType.PEER_READY)
-
-    def _send_update(self, now: float, node_id: bytes, body: UpdateReq) -> None:
-        link = self._node.switch.link_of(node_id)
-        if link == NO_LINK:
-            return
-        self._told[node_id] = body
-        destination = (Destination(DestinationType.NODE, node_id),)
-        self._node.count("updates_sent")
-        if node_id in self._telling:
-            # Overtaken by this one. Whoever asks for Updates and never answers must not hold all our requests.
-            self._node.transactions.cancel(self._telling[node_id])
-
-        def over(now: float, outcome: object) -> None:
-            self._telling.pop(node_id, None)
-
-        self._telling[node_id] = self._node.request(now, destination, Code.UPDATE_REQ, body, over, link=link)
-
-    def _announce_soon(self, now: float) -> None:
-        """Changes that come together go out together (notes 6.11)."""
-        if self._announcing is None or not self._announcing.active:
-            self._announcing = self._node.timers.at(now + limits.UPDATE_COALESCE, self._announce)
-
-    def _announce(self, now: float) -> None:
-        if self.state is not State.JOINED:
-            return
-        self._announced_at = now
-        everyone, self._range_changed = self._range_changed, False
-        for node_id in self._linked():
-            body = self._update_for(now, node_id)
-            told = self._told.get(node_id)
-            news = told is None or _content(told) != _content(body)
-            # peer_ready says nothing new but is asked for when the range changes (10.7.3).
-            if news or (everyone and body.type == ChordUpdateType.PEER_READY):
-                self._send_update(now, node_id, body)
-
-    def _linked(self) -> list[bytes]:
-        """Each node that we have a link with, once."""
-        linked = dict.fromkeys(self._node.switch.node_of(link) for link in self._node.switch.links())
-        return [node_id for node_id in linked if node_id is not None]
-
-    def _update_periodically(self, now: float) -> None:
-        """10.7.4.1: to every neighbour, news or not; a neighbour that does not answer is noticed by it."""
-        if self.state is not State.JOINED:
-            return
-        successors, predecessors = self._neighbours()
-        for node_id in dict.fromkeys((*successors, *predecessors)):
-            self._send_update(now, node_id, self.neighbors_update(now))
-        self._node.timers.at(now + self._jittered_interval(), self._update_periodically)
-
-    def _jittered_interval(self) -> float:
-        return self._node.overlay.update_interval * (0.75 + 0.5 * self._node.rng.random())
-
-    def uptime(self, now: float) -> int:
-        """Seconds since this peer claimed its range; 0 before (6.4.2.5.2, 10.7)."""
-        return 0 if self._since is None else int(now - self._since)
-
-    # --- Updates: receiving --------------------------------------------------------------------------
+    # --- Updates of others --------------------------------------------------------------------------
 
     def _on_update(self, now: float, request: Request) -> None:
         body = request.message.body
@@ -343,8 +245,9 @@ class Topology:
 
     def consider(self, now: float, node_ids: Iterable[bytes], informer: bytes, *, is_gone: bool = False) -> None:
         """10.7.3: Attach to peers that belong among our neighbours, source-routed through who named them (10.6)."""
+        sides = self.neighbourhood.sides()
         for node_id in self._nearest(node_ids):
-            if node_id in self._node.ring or not self._belongs_near(node_id):
+            if node_id in self._node.ring or not self.neighbourhood.belongs(sides, node_id):
                 continue
             if self._avoid.get(node_id, now) > now:
                 self._look_again_later(now)
@@ -360,9 +263,9 @@ class Topology:
 
     def _nearest(self, node_ids: Iterable[bytes]) -> Iterable[bytes]:
         """The few of them that lie nearest on each side: a long list of made-up peers must not buy many Attaches."""
-        own = self._node.node_id
+        own, count = self._node.node_id, self.neighbourhood.each_side
         others = sorted(set(node_ids) - {own}, key=lambda node_id: ids.distance(own, node_id))
-        return dict.fromkeys((*others[:_EACH_SIDE], *others[-_EACH_SIDE:]))
+        return dict.fromkeys((*others[:count], *others[-count:]))
 
     def is_unknown(self, now: float, node_id: bytes) -> bool:
         """A peer that is not in our table, and not because we tried in vain just now."""
@@ -399,16 +302,6 @@ class Topology:
             self._avoid = {other: until for other, until in self._avoid.items() if until > now}
         self._avoid[node_id] = now + limits.FAILED_PEER_MEMORY
 
-    def _belongs_near(self, node_id: bytes) -> bool:
-        """Is it, or would it be, among our nearest on one side?"""
-        own = self._node.node_id
-        successors, predecessors = self._neighbours()
-        return (
-            len(successors) < _EACH_SIDE
-            or ids.distance(own, node_id) < ids.distance(own, successors[-1])
-            or ids.distance(node_id, own) < ids.distance(predecessors[-1], own)
-        )
-
     # --- RouteQuery ----------------------------------------------------------------------------------
 
     def ask_for_update(self, now: float, node_id: bytes) -> None:
@@ -432,7 +325,7 @@ class Topology:
         hop = self._node.node_id if ours else ring.next_hop(target)  # notes 6.8
         self._node.answer(now, request, Code.ROUTE_QUERY_ANS, RouteQueryAns(hop or self._node.node_id))
         if body.send_update and request.is_direct:
-            self.send_full_update(now, request.signer.node_id)  # 10.8
+            self.updates.send_full(now, request.signer.node_id)  # 10.8
 
     # --- leaving -------------------------------------------------------------------------------------
 
@@ -443,7 +336,7 @@ class Topology:
         self._has_said_leave = True
         self._node.timers.at(now + limits.LEAVE_TIMEOUT, self._left)
         self._node.ring.joined = False  # what arrives from now on goes to our heir
-        successors, predecessors = self._neighbours()
+        successors, predecessors = self.neighbourhood.sides()
         left = len(self._node.ring)
 
         def over(now: float, outcome: object) -> None:
@@ -488,8 +381,3 @@ class Topology:
                 self._node.count("drop_malformed")
                 return
             self.consider(now, data.peers, leaver, is_gone=True)
-
-
-def _content(body: UpdateReq) -> tuple[object, ...]:
-    """An Update without the uptime, which always differs."""
-    return body.type, body.predecessors, body.successors, body.fingers

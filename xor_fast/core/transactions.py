@@ -248,10 +248,11 @@ class Transactions:
             return target.value in (node_id, WILDCARD_NODE_ID)
         if target.type != DestinationType.RESOURCE:
             return True  # an opaque id says nothing of the node behind it
-        ring = self._node.ring
+        if not self._node.ring.joined:
+            return True
         distance = ids.distance(target.value, node_id)  # clockwise (notes 2.8)
-        near = ring.successors(limits.NEIGHBOURS_EACH_SIDE) + ring.predecessors(limits.NEIGHBOURS_EACH_SIDE)
-        return not ring.joined or all(distance <= ids.distance(target.value, other) for other in near)
+        near = self._node.topology.neighbourhood.sides().both()
+        return all(distance <= ids.distance(target.value, other) for other in near)
 
     # --- answers of ours, for duplicates -------------------------------------------------------------
 

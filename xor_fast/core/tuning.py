@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from xor_fast import limits
+from xor_fast.errors import ConfigError
 
 
 class Tuning(NamedTuple):
@@ -20,3 +21,15 @@ class Tuning(NamedTuple):
 
 
 DEFAULTS: Tuning = Tuning()
+
+
+def checked(tuning: Tuning) -> Tuning:
+    """ConfigError for what no node can keep."""
+    each_side = tuning.neighbours_each_side
+    if each_side is not None and not limits.NEIGHBOURS_EACH_SIDE <= each_side <= limits.MAX_NEIGHBOURS:
+        raise ConfigError(
+            f"neighbours_each_side is {each_side}: choose {limits.NEIGHBOURS_EACH_SIDE} to {limits.MAX_NEIGHBOURS}"
+        )
+    if not 1 <= tuning.fingers <= limits.MAX_FINGERS:
+        raise ConfigError(f"fingers is {tuning.fingers}: choose 1 to {limits.MAX_FINGERS}")
+    return tuning

@@ -29,6 +29,7 @@ def status(peer: "Peer") -> dict[str, Any]:
     """Node-IDs in hex; times in seconds; `next_after` (the entries after the own one) are the replica holders."""
     node, now = peer.node, monotonic()
     ring, switch, storage = node.ring, node.switch, node.storage
+    neighbours = node.topology.neighbourhood.sides()
     return {
         "node_id": node.node_id.hex(),
         "overlay": node.overlay.instance_name,
@@ -36,8 +37,8 @@ def status(peer: "Peer") -> dict[str, Any]:
         "ring": {
             "joined": ring.joined,
             "peers": len(ring),
-            "successors": [node_id.hex() for node_id in ring.successors(limits.NEIGHBOURS_EACH_SIDE)],
-            "predecessors": [node_id.hex() for node_id in ring.predecessors(limits.NEIGHBOURS_EACH_SIDE)],
+            "successors": [node_id.hex() for node_id in neighbours.successors],
+            "predecessors": [node_id.hex() for node_id in neighbours.predecessors],
         },
         "links": [
             {

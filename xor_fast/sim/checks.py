@@ -1,6 +1,5 @@
 """What must hold in a world: always (safety), and once faults have stopped (liveness)."""
 
-from xor_fast import limits
 from xor_fast.sim.world import Host, World
 
 
@@ -13,18 +12,24 @@ def wrong_neighbours(world: World) -> list[str]:
     """Where a member's neighbours are not those the whole ring has; empty: one ordered ring."""
     members = ring_order(world)
     found = []
-    each_side = min(limits.NEIGHBOURS_EACH_SIDE, len(members) - 1)
     for position, host in enumerate(members):
-        for step in range(1, each_side + 1):
-            successor = members[(position + step) % len(members)].node.node_id
-            predecessor = members[position - step].node.node_id
-            successors = host.node.ring.successors(each_side)
-            predecessors = host.node.ring.predecessors(each_side)
-            if successors[step - 1 : step] != [successor]:
-                found.append(f"{host.name}: successor {step} is not {successor.hex()}")
-            if predecessors[step - 1 : step] != [predecessor]:
-                found.append(f"{host.name}: predecessor {step} is not {predecessor.hex()}")
+        each_side = min(host.node.topology.neighbourhood.each_side, len(members) - 1)
+        steps = range(1, each_side + 1)
+        behind = [members[(position + step) % len(members)].node.node_id for step in steps]
+        before = [members[position - step].node.node_id for step in steps]
+        found += _differences(host, "successor", behind, host.node.ring.successors(each_side))
+        found += _differences(host, "predecessor", before, host.node.ring.predecessors(each_side))
     return found
+
+
+def _differences(host: Host, side: str, expected: list[bytes], kept: list[bytes]) -> list[str]:
+    if kept == expected:
+        return []
+    return [
+        f"{host.name}: {side} {step} is not {node_id.hex()}"
+        for step, node_id in enumerate(expected, 1)
+        if kept[step - 1 : step] != [node_id]
+    ]
 
 
 def is_one_ring(world: World) -> bool:
