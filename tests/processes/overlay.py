@@ -222,18 +222,19 @@ class ProcessOverlay:
         return sorted(self.alive, key=lambda member: (int.from_bytes(member.node_id) - start) % (1 << 128))
 
     def wrong_neighbours(self) -> list[str]:
-        """Empty: the living are one ordered ring, and each knows the next three on both sides."""
+        """Empty: the living are one ordered ring, and each knows the next ones on both sides, at least three."""
         order = sorted(self.alive, key=lambda member: member.node_id)
         found = []
         for position, member in enumerate(order):
-            steps = range(1, min(3, len(order) - 1) + 1)
-            after = [order[(position + step) % len(order)].node_id.hex() for step in steps]
-            before = [order[position - step].node_id.hex() for step in steps]
             try:
                 ring = member.status()["ring"]
             except StateError as error:
                 found.append(f"{member}: {error}")
             else:
+                kept = max(3, len(ring["successors"]), len(ring["predecessors"]))  # the node estimates how many it needs
+                steps = range(1, min(kept, len(order) - 1) + 1)
+                after = [order[(position + step) % len(order)].node_id.hex() for step in steps]
+                before = [order[position - step].node_id.hex() for step in steps]
                 if (ring["successors"], ring["predecessors"]) != (after, before):
                     found.append(f"{member}: {ring}; right is {after} and {before}")
         return found
