@@ -137,7 +137,7 @@ def disturbance(both: dict[str, list[forwarding.Run]]) -> str:
 
 def answers(effort: Effort, out: Path) -> list[Row]:
     """CPU time for one answered request; the reference is what its signatures alone take, so ratio is their share."""
-    runs = requests.measure(effort.requests_scale)
+    runs = requests.measure(effort.requests_scale, effort.realtime)
     (out / "requests.json").write_text(json.dumps({name: run._asdict() for name, run in runs.items()}, indent=1))
     return [
         Row(
@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument("--asked", action="store_true", help="only the functions that a ratio is asked of")
     parser.add_argument("--short", action="store_true", help="so short that the figures mean nothing: does it all run?")
     parser.add_argument(
-        "--realtime", action="store_true", help="keep other programs off the CPUs while relaying (root)"
+        "--realtime", action="store_true", help="keep other programs off the CPUs while links are loaded (root)"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench", help="folder for the raw figures")
     arguments = parser.parse_args()

@@ -20,6 +20,7 @@ import uvloop
 from bench.load.pki import PKI, credentials, identity
 from xor_fast.core.node import Node
 from xor_fast.messages import GenericCertificate, Signature
+from xor_fast.net import collector
 from xor_fast.net.listener import address_of, bind
 from xor_fast.net.peer import Peer
 from xor_fast.net.tls import Tls
@@ -129,6 +130,7 @@ async def serve(number: int, bootstrap_port: int | None) -> None:
             peer.start_overlay()
         else:
             await peer.join((("127.0.0.1", bootstrap_port),))
+        collector.settle()  # as `xor-fast node` does
         asyncio.get_running_loop().add_reader(sys.stdin, report)
         print(address_of(sock)[1], flush=True)
         await ended.wait()

@@ -1,6 +1,6 @@
 """Requests a whole node answers through a TLS link, within an overlay of three: Ping, Store and Fetch.
 
-    python -m bench.load.requests [--scale 1] [--json FILE]
+    python -m bench.load.requests [--scale 1] [--realtime] [--json FILE]
 
 The node that answers has the first CPU; the two peers that take its replicas, each in a process of its own, and the
 asking side share the last one. DEPTH requests are under way. The cost of a request is the CPU time of the answering
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import uvloop
 
 from bench.load.asking import Asker, Load, users
+from bench.load.forwarding import settle
 from bench.load.pki import PKI, RELAY
 
 DEPTH = 32
@@ -58,14 +59,14 @@ class Run(NamedTuple):
 class Member:
     """A node in a process of its own (`member.py`)."""
 
-    def __init__(self, number: int, cpus: list[int], bootstrap: "Member | None" = None) -> None:
+    def __init__(self, number: int, cpu: int, realtime: bool, bootstrap: "Member | None" = None) -> None:
         command = [sys.executable, "-m", "bench.load.member", str(number)]
         self.process = subprocess.Popen(
             [*command, str(bootstrap.port)] if bootstrap else command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+            preexec_fn=lambda: settle(cpu, realtime),
         )
         self.port = int(self._line())
 
@@ -86,18 +87,21 @@ class Member:
 
 
 @contextmanager
-def overlay() -> Iterator[list[Member]]:
-    """Three nodes that know each other, the answering one first."""
-    cpus = sorted(os.sched_getaffinity(0))
-    members = [Member(RELAY, cpus[:1])]
-    os.sched_setaffinity(0, cpus[-1:])
+def overlay(realtime: bool = False) -> Iterator[list[Member]]:
+    """Three nodes that know each other, the answering one first; the process that asks shares a core with the others.
+
+    realtime: no other program gets these cores meanwhile (needs root)."""
+    cpus, policy = sorted(os.sched_getaffinity(0)), os.sched_getscheduler(0)
+    members = [Member(RELAY, cpus[0], realtime)]
+    settle(cpus[-1], realtime)
     try:
         for number in PEERS:
-            members.append(Member(number, cpus[-1:], members[0]))
+            members.append(Member(number, cpus[-1], realtime, members[0]))
         while any(member.report()["peers"] < len(PEERS) for member in members):
             time.sleep(0.05)
         yield members
     finally:
+        os.sched_setscheduler(0, policy, os.sched_param(0))
         os.sched_setaffinity(0, cpus)
         for member in members:
             member.process.kill()
@@ -133,9 +137,9 @@ def _run(count: int, seconds: float, before: dict[str, Any], after: dict[str, An
     return Run(count, seconds, cpu, int(signed), int(verified), in_signatures, replicas)
 
 
-def measure(scale: float) -> dict[str, Run]:
+def measure(scale: float, realtime: bool = False) -> dict[str, Run]:
     """Every kind of request, `scale` times COUNTS."""
-    with overlay() as members:
+    with overlay(realtime) as members:
         return uvloop.run(drive(members, scale))
 
 
@@ -143,9 +147,10 @@ def main() -> None:
     """Print one line a kind of request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1, help="how many requests, times those of COUNTS")
+    parser.add_argument("--realtime", action="store_true", help="keep other programs off the CPUs (root)")
     parser.add_argument("--json", type=Path, help="raw figures go to this file")
     arguments = parser.parse_args()
-    runs = measure(arguments.scale)
+    runs = measure(arguments.scale, arguments.realtime)
     for name, run in runs.items():
         print(
             f"{name:6} {run.requests / run.seconds:6.0f} answered/s  {run.cpu_microseconds:6.0f} us CPU each, "

@@ -19,7 +19,7 @@ from xor_fast.config import Overlay
 from xor_fast.core.node import Node
 from xor_fast.core.tuning import DEFAULTS, Tuning
 from xor_fast.errors import ConfigError, ErrorCode, RequestFailed
-from xor_fast.net import stats
+from xor_fast.net import collector, stats
 from xor_fast.net.listener import address_of, bind
 from xor_fast.net.pcap import PcapFile, TappedTls
 from xor_fast.net.peer import Peer
@@ -129,6 +129,7 @@ async def opened(
         hosts = tuple(dict.fromkeys(host for host, _ in addresses))
         async with Peer(node, _tls(credentials, place), sock, hosts=hosts) as peer:
             peer.restore(str(data.store))
+            collector.settle()
             control = await stats.Control.serve(data.control, {"status": lambda: stats.status(peer)})
             try:
                 yield peer
