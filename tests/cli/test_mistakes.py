@@ -41,7 +41,7 @@ def test_one_line(command: Command, arguments: list[str], words: list[str]) -> N
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nothing"], ["ping"], ["enroll", "--what"], ["demo", "--nodes", "7"], ["quickstart", "--hold-down", "-1"]],
+    [["nothing"], ["ping"], ["enroll", "--what"], ["demo", "--nodes", "7"], ["quickstart", "--neighbours", "2"]],
 )
 def test_wrong_use_of_the_command_line(command: Command, arguments: list[str]) -> None:
     done = command(*arguments)

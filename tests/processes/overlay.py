@@ -231,9 +231,7 @@ class ProcessOverlay:
             except StateError as error:
                 found.append(f"{member}: {error}")
             else:
-                kept = max(
-                    3, len(ring["successors"]), len(ring["predecessors"])
-                )  # the node estimates how many it needs
+                kept = max(3, len(ring["successors"]), len(ring["predecessors"]))  # a node estimates what it needs
                 steps = range(1, min(kept, len(order) - 1) + 1)
                 after = [order[(position + step) % len(order)].node_id.hex() for step in steps]
                 before = [order[position - step].node_id.hex() for step in steps]

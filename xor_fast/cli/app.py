@@ -39,6 +39,27 @@ Keylog = Annotated[
     Path | None,
     typer.Option("--keylog", metavar="FILE", help="Append the keys of our TLS connections, to read captures of them."),
 ]
+Neighbours = Annotated[
+    int | None,
+    typer.Option(
+        "--neighbours",
+        metavar="N",
+        min=limits.NEIGHBOURS_EACH_SIDE,
+        max=limits.MAX_NEIGHBOURS,
+        help="Peers kept linked on each side: the more, the worse losses are survived, and the more Updates are sent.",
+        show_default="log2 of the number of peers, estimated",
+    ),
+]
+Fingers = Annotated[
+    int,
+    typer.Option(
+        "--fingers",
+        metavar="N",
+        min=limits.FINGERS,
+        max=limits.MAX_FINGERS,
+        help="Long links kept across the ring, where it has peers for them.",
+    ),
+]
 HoldDown = Annotated[
     float,
     typer.Option(
@@ -63,6 +84,8 @@ def quickstart(
     name: Annotated[
         str, typer.Option("--name", help="Overlay name, a DNS name; used when it is made.")
     ] = "xor.home.arpa",
+    neighbours: Neighbours = None,
+    fingers: Fingers = limits.FINGERS,
     hold_down: HoldDown = limits.HOLD_DOWN,
     pcap: Pcap = None,
     keylog: Keylog = None,
@@ -71,7 +94,8 @@ def quickstart(
     """Make a private overlay, once, and run its first peer."""
     from xor_fast.cli import serve
 
-    return serve.quickstart(data, listen, advertise or [], name, Tuning(hold_down=hold_down), pcap, keylog, as_json)
+    tuning = Tuning(neighbours, fingers, hold_down)
+    return serve.quickstart(data, listen, advertise or [], name, tuning, pcap, keylog, as_json)
 
 
 @app.command()
@@ -85,6 +109,8 @@ def node(
     ] = None,
     ca: Ca = None,
     bootstrap: Bootstrap = None,
+    neighbours: Neighbours = None,
+    fingers: Fingers = limits.FINGERS,
     hold_down: HoldDown = limits.HOLD_DOWN,
     pcap: Pcap = None,
     keylog: Keylog = None,
@@ -93,7 +119,7 @@ def node(
     """Join an existing overlay as a peer and serve it until Ctrl-C."""
     from xor_fast.cli import serve
 
-    tuning = Tuning(hold_down=hold_down)
+    tuning = Tuning(neighbours, fingers, hold_down)
     return serve.node(data, listen, advertise or [], overlay, ca, bootstrap or [], tuning, pcap, keylog, as_json)
 
 

@@ -32,4 +32,6 @@ def checked(tuning: Tuning) -> Tuning:
         )
     if not 1 <= tuning.fingers <= limits.MAX_FINGERS:
         raise ConfigError(f"fingers is {tuning.fingers}: choose 1 to {limits.MAX_FINGERS}")
+    if not tuning.hold_down >= 0:
+        raise ConfigError(f"hold_down is {tuning.hold_down}: choose 0 or more seconds")
     return tuning
