@@ -51,6 +51,11 @@ def signature_input(data: bytes) -> bytes:
     """What the signature of a message covers, cut from its own bytes (6.3.4):
     overlay || transaction_id || MessageContents || SignerIdentity."""
 
+def stored_as_signed(data: bytes) -> tuple[bytes, ...]:
+    """Of each StoredData in a whole Store or answer to a Fetch, in order, what follows its lifetime, as it came: the
+    StoredDataValue and its Signature. `StoredData(storage_time, lifetime, these_bytes)` encodes to what was sent, with
+    whatever lifetime is left (7.4.1.1). The message has to be one that decodes."""
+
 def encode_contents(code: int, body: Body | bytes, extensions: tuple[MessageExtension, ...] = ()) -> bytes:
     """MessageContents (6.3.3)."""
 

@@ -518,6 +518,38 @@ def signature_input(bytes data not None):
     return covered
 
 
+cdef int take_stored(Reader* r, list found) except -1:
+    """Of each StoredData of a Kind, what follows its lifetime."""
+    cdef Reader values, inner
+    skip(r, 12, "StoreKindData")  # the Kind-ID and the generation counter
+    bounded(r, u32(r, "StoreKindData"), &values, "StoreKindData")
+    while values.left:
+        bounded(&values, u32(&values, "StoredData"), &inner, "StoredData")
+        skip(&inner, 12, "StoredData")
+        found.append(fixed(&inner, inner.left, "StoredData"))
+    return 0
+
+
+def stored_as_signed(bytes data not None):
+    cdef Reader r, body, kinds
+    cdef Header h
+    cdef uint16_t code
+    cdef list found = []
+    open_reader(data, &r)
+    read_sound_header(&r, &h)
+    code = u16(&r, "MessageContents")
+    bounded(&r, u32(&r, "MessageContents"), &body, "MessageContents")
+    if code == Code.STORE_REQ:
+        skip(&body, u8(&body, "ResourceId"), "ResourceId")
+        skip(&body, 1, "StoreReq")
+    elif code != Code.FETCH_ANS:
+        broken(&r, "MessageContents", "neither a Store nor the answer to a Fetch")
+    bounded(&body, u32(&body, "MessageContents"), &kinds, "MessageContents")
+    while kinds.left:
+        take_stored(&kinds, found)
+    return tuple(found)
+
+
 def value_signature_input(resource_id, kind, storage_time, value, identity):
     cdef Writer w
     start(&w)

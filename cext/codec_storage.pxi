@@ -109,7 +109,7 @@ cdef int write_stored_data(Writer* w, object value) except -1:
     put(w, field(value, at.storage_time), 8, "StoredData")
     put(w, field(value, at.lifetime), 4, "StoredData")
     if isinstance(data, bytes):
-        if signature != UNSIGNED:
+        if signature is not UNSIGNED and signature != UNSIGNED:
             refused(w, "StoredData", "the value of an unknown Kind holds its own signature")
         put_fixed(w, data, "StoredData")
     else:

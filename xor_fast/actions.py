@@ -51,6 +51,18 @@ class ClosePort(NamedTuple):
     ticket: int
 
 
+class Persist(NamedTuple):
+    """Write these to the disk, all or none: key and value, or None to remove it. Only for a node made `durable`.
+
+    Report, in the order of the Persists: `Node.persisted(now, ticket)` once a crash of the machine cannot undo it, or
+    `Node.persist_failed(now, ticket, reason)`. Several may be carried out as one. At its next start, `Node.restore`
+    takes all that is there.
+    """
+
+    ticket: int
+    records: tuple[tuple[bytes, bytes | None], ...]
+
+
 class Notice(NamedTuple):
     """One line for the log. level: "info", "warning" or "error"."""
 
@@ -62,4 +74,4 @@ class Left(NamedTuple):
     """The node has left the overlay: nothing more will be sent; the driver may close everything."""
 
 
-Action = Dial | Hangup | OpenPort | ClosePort | Notice | Left
+Action = Dial | Hangup | OpenPort | ClosePort | Persist | Notice | Left

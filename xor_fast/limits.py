@@ -99,6 +99,8 @@ MAX_AVOIDED = 4096  # failed peers remembered before those whose time is over ar
 
 # --- storage ----------------------------------------------------------------------------------------
 MAX_STORED_BYTES = 256 << 20  # all values together
+MAX_USER_BYTES = 16 << 20  # of these, signed by one user's devices: one account must not fill a peer
+VALUE_OVERHEAD = 400  # bytes of memory that a value takes beside its own
 MAX_RESOURCES = 1 << 20
 MAX_LIFETIME = 30 * 86400  # a value cannot pin memory longer than a month without being stored again
 MAX_VALUES_PER_STORE = 64  # values in one StoreReq
@@ -110,6 +112,10 @@ MIN_STORED_DATA = 28  # one StoredData without its value: what an answer grows b
 STORE_TRIES = 8  # of one wish, when the responsible peer is just changing
 STORE_RETRY = 0.5
 MAX_HELD_STORES = 4096  # answers that wait for a replica's confirmation
+MAX_UNWRITTEN = 4096  # Stores that wait for the disk; it has stopped if there are more
+DISK_RETRY = 1.0  # after the disk failed, until it is tried again; doubled each time
+DISK_RETRY_CEILING = 30.0
+DISK_RETRY_RECORDS = 1024  # written at once while it recovers
 
 # --- trust ------------------------------------------------------------------------------------------
 CERTIFICATE_CACHE = 4096  # verified certificates kept by hash

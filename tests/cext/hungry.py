@@ -69,6 +69,7 @@ def messages() -> Iterator[Case]:
         doors: list[Callable[[bytes], object]] = [
             lambda d, overlay=overlay: codec.decode_message(d, *overlay),
             codec.signature_input,
+            codec.stored_as_signed,
             wire.peek,
             lambda d: wire.rewrite(d, 7, b"v" * 16, 1),
         ]

@@ -521,3 +521,19 @@ def test_references_are_given_back() -> None:
     for _ in range(5):
         run()
     assert [sys.getrefcount(o) for o in objects] == before
+
+
+@given(STRATEGIES[16][m.Message])
+def test_stored_values_as_they_came(message: m.Message) -> None:
+    """What is kept of a value is what its sender signed, byte for byte: also where no data model is known."""
+    whole = codec.encode_message(message)
+    if not isinstance(message.body, m.StoreReq | m.FetchAns):
+        with pytest.raises(WireError):
+            codec.stored_as_signed(whole)
+        return
+    kinds = message.body.kind_data if isinstance(message.body, m.StoreReq) else message.body.kind_responses
+    stored = [data for kind in kinds for data in kind.values]
+    found = codec.stored_as_signed(whole)
+    assert [
+        codec.encode_struct(m.StoredData(d.storage_time, d.lifetime, f)) for d, f in zip(stored, found, strict=True)
+    ] == [codec.encode_struct(data) for data in stored]

@@ -21,6 +21,7 @@ from xor_fast.messages import (
     StoreReq,
     UpdateReq,
 )
+from xor_fast.sim.disk import VirtualDisk
 from xor_fast.sim.fakes import FakeIdentity
 
 # A user of all members, whose values belong to the node: between the nearest member ahead of it and its own Node-ID.
@@ -55,8 +56,8 @@ def candidate() -> IceCandidate:
 class Neighbours(Outside):
     """Five members of one user, with links; `received`: what came to each since it was last looked at."""
 
-    def __init__(self, started: bool = True) -> None:
-        super().__init__(started)
+    def __init__(self, started: bool = True, disk: VirtualDisk | None = None) -> None:
+        super().__init__(started, disk)
         self.members: list[FakeIdentity] = []
         self.links: dict[int, FakeIdentity] = {}
         self.received: list[tuple[int, Message]] = []
@@ -113,6 +114,7 @@ class Neighbours(Outside):
 
     def drain(self) -> None:
         """Take what comes over any link, and acknowledge its frames."""
+        self.persist()
         for link, data in self.node.sends():
             for kind, sequence, content in wire.split_frames(data)[0]:
                 if kind == 128 and isinstance(content, bytes) and link in self.links:

@@ -3,6 +3,7 @@
 from random import Random
 from typing import Any
 
+from xor_fast.actions import Notice, Persist
 from xor_fast.cext import codec, wire
 from xor_fast.config import KindDefinition, Overlay
 from xor_fast.core.node import Node
@@ -16,6 +17,7 @@ from xor_fast.messages import (
     MessageExtension,
     SecurityBlock,
 )
+from xor_fast.sim.disk import VirtualDisk
 from xor_fast.sim.fakes import FakeIdentity, FakeVerifier
 
 OVERLAY = Overlay(
@@ -29,6 +31,7 @@ OVERLAY = Overlay(
         KindDefinition(0xF0000003, "ARRAY", DataModel.ARRAY, "USER-MATCH", 4, 100),
     ),
 )
+WALL_MS = 1_800_000_000_000
 OURS = b"\x80" + bytes(15)
 THEIRS = b"\x20" + bytes(15)
 
@@ -42,13 +45,18 @@ def resource(resource_id: bytes) -> Destination:
 
 
 class Outside:
-    """`node` is the first of its overlay; we are a member with a link to it."""
+    """`node` is the first of its overlay; we are a member with a link to it. With a disk it is durable."""
 
-    def __init__(self, started: bool = True) -> None:
+    def __init__(self, started: bool = True, disk: VirtualDisk | None = None, wall_ms: int = WALL_MS) -> None:
         self.now = 100.0
+        self.notices: list[str] = []
         self.us = FakeIdentity(THEIRS, b"us@outside.example")
-        self.node = Node(OVERLAY, FakeIdentity(OURS, b"node@outside.example"), FakeVerifier(), Random(1))  # type: ignore[arg-type]
-        self.node.set_wall(self.now, 1_800_000_000_000)
+        self.disk = disk
+        identity, verifier = FakeIdentity(OURS, b"node@outside.example"), FakeVerifier()
+        self.node = Node(OVERLAY, identity, verifier, Random(1), durable=disk is not None)  # type: ignore[arg-type]
+        self.node.set_wall(self.now, wall_ms)
+        if disk is not None:
+            self.node.restore(self.now, disk.content())
         if started:
             self.node.start_overlay(self.now)
         self.link = self.up(self.us)
@@ -100,7 +108,23 @@ class Outside:
     def ask(self, code: int, body: Body | bytes, *destinations: Destination, **fields: Any) -> list[Message]:
         return self.send(self.message(code, body, *destinations, **fields))
 
+    def persist(self) -> None:
+        """Carry out what is to be on the disk."""
+        if self.disk is None:
+            return
+        for action in self.node.actions():
+            if isinstance(action, Persist):
+                self.disk.under_way.append(action)
+                failure = self.disk.write(action)
+                if failure is None:
+                    self.node.persisted(self.now, action.ticket)
+                else:
+                    self.node.persist_failed(self.now, action.ticket, failure)
+            elif isinstance(action, Notice):
+                self.notices.append(action.text)
+
     def take(self) -> list[Message]:
+        self.persist()
         messages = []
         for link, data in self.node.sends():
             frames, used = wire.split_frames(data)

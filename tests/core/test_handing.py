@@ -22,6 +22,7 @@ from xor_fast.messages import (
     UpdateAns,
     UpdateReq,
 )
+from xor_fast.sim.disk import VirtualDisk
 from xor_fast.sim.fakes import FakeIdentity
 
 
@@ -156,13 +157,14 @@ def test_a_late_confirmation_is_no_copy_any_more(around: Neighbours) -> None:
     assert confirm_replicas(around, far) == 1
 
 
-def test_a_value_brought_back_by_a_restart_goes_to_whoever_is_responsible_now(around: Neighbours) -> None:
+def test_a_value_brought_back_by_a_restart_goes_to_whoever_is_responsible_now() -> None:
+    disk = VirtualDisk()
+    around = Neighbours(disk=disk)
     writer = around.members[0]
     around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
-    again = Neighbours()
+    again = Neighbours(disk=disk)
     owner = again.member(BEFORE_OURS)
     again.enter(owner)
-    assert again.node.import_store(again.now, around.node.export_store(around.now)) == 1
     again.wait(0.1)
     assert len(again.asked_of(owner, Code.STORE_REQ)) == 1
 

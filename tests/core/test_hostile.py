@@ -8,7 +8,6 @@ import pytest
 
 from tests.core.hostile import APPLICATION, UNKNOWN_KIND, Hostile, remembered
 from tests.core.neighbours import (
-    ARRAY,
     BEFORE_OURS,
     DICTIONARY,
     NOW_MS,
@@ -21,13 +20,12 @@ from tests.core.neighbours import (
 )
 from tests.core.outside import OURS, node, resource
 from xor_fast import limits
-from xor_fast.actions import Dial, Notice
+from xor_fast.actions import Dial
 from xor_fast.cext import codec, ids
 from xor_fast.core.node import NewValue
 from xor_fast.errors import ErrorCode, RequestFailed
 from xor_fast.messages import (
     AppAttachReqAns,
-    ArrayEntry,
     AttachReqAns,
     Code,
     DataValue,
@@ -99,15 +97,6 @@ def test_an_answer_to_our_store_that_does_not_name_the_kind(around: Neighbours, 
     assert [type(outcome) for outcome in outcomes] == [RequestFailed]
 
 
-def test_a_kind_of_arrays_is_refused_like_an_unknown_one(around: Neighbours) -> None:
-    """The document may define one; this version does not store it, says so to its owner, and lives on."""
-    member = around.members[0]
-    data = StoredData(NOW_MS, 100, ArrayEntry(0, DataValue(True, b"v")), value(member, b"").signature)
-    answers = around.put(member, Code.STORE_REQ, StoreReq(PLACE, 0, (StoreKindData(ARRAY, 0, (data,)),)))
-    assert error_code(answers) == ErrorCode.UNKNOWN_KIND
-    assert any(isinstance(a, Notice) and "ARRAY is not stored here" in a.text for a in Neighbours().node.actions())
-
-
 def test_a_counter_that_cannot_grow(around: Neighbours) -> None:
     """A replica brings the largest counter there is; the next change of ours still has an answer."""
     around.enter()
@@ -129,7 +118,7 @@ def test_a_store_without_values_takes_no_room(around: Neighbours) -> None:
         body = StoreReq(ids.resource_id(b"%d" % number), 0, (StoreKindData(DICTIONARY, 0, ()),))
         answers = around.put(around.members[0], Code.STORE_REQ, body, resource(body.resource))
         assert [answer.code for answer in answers] == [Code.STORE_ANS]
-    assert around.node.storage.resources() == 0
+    assert len(around.node.storage.shelves) == 0
 
 
 def test_named_strangers_cost_who_names_them(around: Neighbours) -> None:

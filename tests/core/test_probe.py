@@ -50,17 +50,14 @@ def test_a_node_outside_the_ring_has_no_share() -> None:
 def test_resources_are_counted_once() -> None:
     asked = Asking()
     assert probe(asked, RESOURCES) == [(RESOURCES, 0)]
-    asked.now += 1  # counted once a second
     place = asked.store(b"romeo", SINGLE, b"a")
     assert asked.store(b"romeo", DICTIONARY, b"b") == place
     assert probe(asked, RESOURCES) == [(RESOURCES, 1)]
     asked.store(b"juliet", SINGLE, b"c")
-    asked.now += 1
     assert probe(asked, RESOURCES) == [(RESOURCES, 2)]
     asked.store(b"juliet", SINGLE, b"", exists=False, time=NOW_MS + 1)  # removed
-    asked.now += 1
     assert probe(asked, RESOURCES) == [(RESOURCES, 1)]
-    asked.now += 100  # over
+    asked.wait(102)  # over
     assert probe(asked, RESOURCES) == [(RESOURCES, 0)]
 
 

@@ -148,8 +148,8 @@ def test_find_knows_no_place_of_what_was_removed_or_is_over(asking: Asking) -> N
     asking.now += 101  # nobody has swept yet
     assert asking.find(NOWHERE, SINGLE) == (FindKindData(SINGLE, NOWHERE),)
     asking.wait(2 * 86400)  # the generation counter is forgotten too, and its place with it
-    assert asking.node.storage.resources() == 0
-    assert list(asking.node.storage.places_from(NOWHERE, SINGLE)) == []
+    assert len(asking.node.storage.shelves) == 0
+    assert list(asking.node.storage.shelves.of_kind_from(NOWHERE, SINGLE)) == []
     assert asking.find(NOWHERE, SINGLE) == (FindKindData(SINGLE, NOWHERE),)
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.core.outside import OURS, THEIRS, Outside, resource
 from xor_fast.cext import codec, ids
 from xor_fast.core.node import Node
-from xor_fast.errors import ConfigError, ErrorCode
+from xor_fast.errors import ErrorCode
 from xor_fast.messages import (
     UNSIGNED,
     Code,
@@ -21,6 +21,7 @@ from xor_fast.messages import (
     StoreKindData,
     StoreReq,
 )
+from xor_fast.sim.disk import VirtualDisk
 from xor_fast.sim.fakes import FakeIdentity
 
 KIND = 0xF0000001
@@ -29,8 +30,8 @@ NOW_MS = 1_800_000_000_000
 
 
 class Storing(Outside):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, disk: VirtualDisk | None = None, wall_ms: int = NOW_MS) -> None:
+        super().__init__(disk=disk or VirtualDisk(), wall_ms=wall_ms)
         self.generation = 0
         self.time = NOW_MS
 
@@ -200,20 +201,18 @@ def test_a_replica_from_nowhere(storing: Storing) -> None:
 
 
 def restarted(storing: Storing, away_ms: int = 0) -> Storing:
-    """A new process of the same node, that takes back what the old one exported."""
-    data = storing.node.export_store(storing.now)
-    again = Storing()
-    again.node.set_wall(again.now, storing.node.wall_ms(storing.now) + away_ms)
-    again.imported = again.node.import_store(again.now, data)  # type: ignore[attr-defined]
+    """The next run of the same node, after a crash."""
+    again = Storing(storing.disk, storing.node.wall_ms(storing.now) + away_ms)
     again.time = storing.time
     return again
 
 
-def test_a_clean_restart_brings_everything_back(storing: Storing) -> None:
+def test_a_restart_brings_everything_back(storing: Storing) -> None:
     storing.store(storing.value(b"1"))
     storing.store(storing.value(b"2"))
     again = restarted(storing)
     assert again.fetch().values == storing.fetch().values
+    assert again.bucket == storing.bucket
     assert again.fetch().generation == 2
     again.store(again.value(b"3"))
     assert again.generation == 3
@@ -227,17 +226,22 @@ def test_the_time_between_two_runs_counts_as_lifetime(storing: Storing) -> None:
 
 def test_a_value_changed_on_disk_is_not_taken_back(storing: Storing) -> None:
     storing.store(storing.value(b"genuine"))
-    data = storing.node.export_store(storing.now).replace(b"genuine", b"altered")
-    again = Storing()
-    assert again.node.import_store(again.now, data) == 0
-    assert again.node.counters["import_refused"] == 1
+    assert storing.disk is not None
+    records = storing.disk.records
+    storing.disk.records = {key: record.replace(b"genuine", b"altered") for key, record in records.items()}
+    again = restarted(storing)
+    assert again.fetch().values == ()
+    assert again.node.counters["restore_refused"] == 1
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00", b"garbage" * 9, b"\x93\x01\x02\x03"])
-def test_bytes_that_are_no_export(data: bytes) -> None:
-    storing = Storing()
-    with pytest.raises(ConfigError):
-        storing.node.import_store(storing.now, data)
+@pytest.mark.parametrize("record", [b"", b"\x00", b"garbage" * 9, b"\x93\x01\x02\x03" * 20])
+@pytest.mark.parametrize("tag", [b"", b"c", b"g", b"v", b"w", b"x"])
+@pytest.mark.parametrize("size", [0, 1, 20, 30])
+def test_records_that_are_none(tag: bytes, record: bytes, size: int) -> None:
+    """Whatever lies on the disk, the node starts."""
+    disk = VirtualDisk()
+    disk.records[tag + bytes(size)] = record
+    assert Storing(disk).fetch().values == ()
 
 
 def test_an_own_value_never_steps_back_in_time(storing: Storing) -> None:
@@ -250,10 +254,12 @@ def test_an_own_value_never_steps_back_in_time(storing: Storing) -> None:
     node.store(storing.now, own, KIND, [NewValue(OURS, b"1", 100)], lambda now, o: outcomes.append(o))
     shelf = node.storage.shelf(own, KIND)
     assert shelf is not None
-    before = shelf.values[OURS].data.storage_time
+    storing.persist()
+    before = shelf.values[OURS].storage_time
     again = restarted(storing, away_ms=-3_600_000)
     again.node.store(again.now, own, KIND, [NewValue(OURS, b"2", 100)], lambda now, o: outcomes.append(o))
+    again.persist()
     shelf = again.node.storage.shelf(own, KIND)
     assert shelf is not None
-    assert shelf.values[OURS].data.value == DictionaryEntry(OURS, DataValue(True, b"2"))
-    assert shelf.values[OURS].data.storage_time == before + 1
+    assert shelf.values[OURS].signed.startswith(codec.encode_struct(DictionaryEntry(OURS, DataValue(True, b"2"))))
+    assert shelf.values[OURS].storage_time == before + 1

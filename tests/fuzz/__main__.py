@@ -104,7 +104,7 @@ class Target:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for i, (value, data) in enumerate(seeds.long_lists()):
-            if self.name in ("decode_message", "signature_input") or self.takes(value):
+            if self.name in ("decode_message", "signature_input", "stored_as_signed") or self.takes(value):
                 (folder / str(i)).write_bytes(b"\0" + data)
         files = sorted(map(str, folder.iterdir()))
         if not files:

@@ -62,6 +62,25 @@ def decode_message(settings: int, data: bytes) -> object:
     return message
 
 
+def stored_as_signed(settings: int, data: bytes) -> object:
+    """The values of any Store or answer to a Fetch that decodes are found, and encode to the very bytes that came."""
+    try:
+        found = measured(codec.stored_as_signed, data)
+    except ALLOWED:
+        found = None
+    try:
+        message = codec.decode_message(data, overlay_of(settings)[0])
+    except ALLOWED:
+        return found
+    if isinstance(message.body, messages.StoreReq | messages.FetchAns):
+        body = message.body
+        kinds = body.kind_data if isinstance(body, messages.StoreReq) else body.kind_responses
+        assert found == tuple(stored.value for kind in kinds for stored in kind.values)
+    else:
+        assert found is None
+    return found
+
+
 def signature_input(settings: int, data: bytes) -> object:
     """What a signature covers is cut from the message: found in any message that decodes, and never longer than it."""
     try:
@@ -329,6 +348,7 @@ EXPERIMENTS = {Code.EXP_A_REQ, Code.EXP_A_ANS, Code.EXP_B_REQ}  # bytes, all fou
 ALONE = (
     decode_message,
     signature_input,
+    stored_as_signed,
     peek,
     rewrite,
     split_frames,

@@ -15,6 +15,7 @@ from xor_fast.core.node import AppConnection, NewValue, Node
 from xor_fast.errors import RequestFailed, StateError
 from xor_fast.messages import Destination, DestinationType
 from xor_fast.net import stats
+from xor_fast.net.disk import Disk
 from xor_fast.net.listener import address_of, bind
 from xor_fast.net.peer import Peer
 from xor_fast.net.tls import Credentials, Tls
@@ -23,13 +24,16 @@ KIND = 5  # XMPP-LOCATION of tests.pki: a dictionary, USER-NODE-MATCH
 
 
 @asynccontextmanager
-async def peer(i: int, user: str | None = None, *, listens: bool = True) -> AsyncIterator[Peer]:
+async def peer(
+    i: int, user: str | None = None, *, listens: bool = True, path: str | None = None
+) -> AsyncIterator[Peer]:
+    """path: of its disk."""
     identity = pki(1).identity(i, user) if user else pki(1).identity(i)
     overlay = pki(1).overlay
     sock = bind("127.0.0.1", 0) if listens else None
     addresses = (address_of(sock),) if sock else ()
-    node = Node(overlay, identity, pki(1).verifier(), random.Random(i), addresses=addresses)
-    async with Peer(node, Tls(Credentials.of(identity, overlay)), sock) as made:
+    node = Node(overlay, identity, pki(1).verifier(), random.Random(i), addresses=addresses, durable=bool(path))
+    async with Peer(node, Tls(Credentials.of(identity, overlay)), sock, disk=Disk(path) if path else None) as made:
         yield made
 
 
@@ -172,19 +176,17 @@ def test_status_tells_ring_links_store_and_counters() -> None:
     run(main())
 
 
-def test_what_was_saved_is_back_after_a_restart(tmp_path: Any) -> None:
-    path = str(tmp_path / "store")
+def test_what_was_acknowledged_is_back_after_a_restart(tmp_path: Any) -> None:
+    path = str(tmp_path / "store.db")
 
     async def main() -> None:
-        async with peer(0) as alone, peer(20, "juliet@capulet.lit", listens=False) as client:
+        async with peer(0, path=path) as alone, peer(20, "juliet@capulet.lit", listens=False) as client:
             alone.start_overlay()
             await client.connect([alone.address])  # type: ignore[list-item]
             value = NewValue(client.node.node_id, b"anything", 3600)
             await client.store(ids.resource_id(b"juliet@capulet.lit"), KIND, [value])
-            alone.save(path)
-        async with peer(0) as again:
+        async with peer(0, path=path) as again:
             again.start_overlay()
-            again.restore(path)
             fetched = await again.fetch(ids.resource_id(b"juliet@capulet.lit"), KIND)
             assert [got.value for got in fetched.values] == [b"anything"]
 

@@ -17,6 +17,7 @@ from xor_fast.errors import ErrorCode, RequestFailed
 from xor_fast.messages import (
     UNSIGNED,
     Code,
+    DataModel,
     DataValue,
     Destination,
     DestinationType,
@@ -56,15 +57,16 @@ class Stage:
         for host in self.overlay.world.hosts:
             shelf = host.node.storage.shelf(self.resource, LOCATION)
             for key, held in (shelf.values if shelf else {}).items():
-                found.append(
-                    (host.name, shelf.generation if shelf else 0, key, held.data.value, held.data.storage_time)
-                )
+                found.append((host.name, shelf.generation if shelf else 0, key, held.signed, held.storage_time))
         return found
 
     def held(self) -> StoredData:
         shelf = self.overlay.owner(self.romeo).node.storage.shelf(self.resource, LOCATION)
         assert shelf is not None
-        return shelf.values[self.romeo.node.node_id].data
+        held = shelf.values[self.romeo.node.node_id]
+        kind_data = StoreKindData(LOCATION, 0, (StoredData(held.storage_time, 3600, held.signed),))
+        models = {LOCATION: DataModel.DICTIONARY}
+        return codec.decode_struct(StoreKindData, codec.encode_struct(kind_data), 16, models).values[0]
 
     def value(self, signer: Identity, key: bytes, value: bytes = b"false") -> StoredData:
         """A value that `signer` has properly signed."""
@@ -243,8 +245,9 @@ def test_a_fetcher_believes_no_storing_peer(stage: Stage, liars: int) -> None:
         assert shelf is not None
         held = shelf.values[stage.romeo.node.node_id]
         mallory = stage.mallory.node.identity
-        held.data = stage.value(mallory, mallory.node_id)  # well signed, by the wrong user
-        held.certificates = mallory.certificates
+        lie = stage.value(mallory, mallory.node_id)  # well signed, by the wrong user
+        held.signed, held.storage_time = codec.encode_struct(lie)[16:], lie.storage_time
+        held.chain.certificates = mallory.certificates
     asker = next(h for h in stage.overlay.hosts if h not in holders)
     outcome = stage.overlay.fetch(asker, stage.romeo)
     assert not isinstance(outcome, RequestFailed)

@@ -54,13 +54,13 @@ def test_stores_answered_before_a_copy_is_made_are_noticed(seed: int, monkeypatc
         self._node.answer(now, request, Code.STORE_ANS, StoreAns(responses))
 
     monkeypatch.setattr(Replication, "confirm", confirm)
-    monkeypatch.setattr(Replication, "neighbours_changed", lambda *args, **named: None)
+    monkeypatch.setattr(Replication, "_rebalance", lambda *args, **named: None)
     kills = [Fault(15.0 + machine, "kill", machine, how="gone") for machine in range(16)]
     assert "lost with its last copy" in violations(seed, *kills)
 
 
 def test_copies_that_are_not_made_again_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Replication, "neighbours_changed", lambda *args, **named: None)
+    monkeypatch.setattr(Replication, "_rebalance", lambda *args, **named: None)
     assert "does not hold" in violations(
         seed, *(Fault(1.0 + machine, "kill", machine, how="gone") for machine in (5, 6))
     )
@@ -68,8 +68,9 @@ def test_copies_that_are_not_made_again_are_noticed(seed: int, monkeypatch: pyte
 
 def test_values_let_go_of_too_early_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def rebalance(self: Replication, now: float) -> None:
-        for resource, kind, key, _ in self._storage.everything():
-            self._storage.drop(now, resource, kind, key)
+        for shelf in self._storage.shelves.within(bytes(16), bytes(16)):
+            for held in list(shelf.values.values()):
+                self._storage.drop(now, shelf, held)
 
     monkeypatch.setattr(Replication, "_rebalance", rebalance)
     joins = [Fault(1.0 + n, "join", 32 + n) for n in range(12)]

@@ -12,7 +12,7 @@ import uvloop
 from xor_fast.actions import Address
 from xor_fast.cli.data import DataDirectory
 from xor_fast.cli.output import Exit, Output
-from xor_fast.cli.running import Place, Stop, join, leave, opened, parse_address
+from xor_fast.cli.running import Place, Stop, join, opened, parse_address
 from xor_fast.cli.serve import enroll_on_first_use, place_of
 from xor_fast.errors import ConfigError, RequestFailed, StreamEnded
 from xor_fast.messenger import Messenger, XmppStream
@@ -59,7 +59,7 @@ async def _chat(
         await stop.unless(talk.run())
         await messenger.close()
         await talk.end()
-        await leave(peer, data)
+        await peer.leave()
         output.say("left", "left the overlay in order")
     return Exit.DONE
 

@@ -3,7 +3,7 @@
 overlay.xml       the Configuration Document of its overlay (public; this is what others need)
 node.crt node.key its certificate chain and private key (PEM; the key 0600)
 ca/ca.crt ca.key  only where the overlay was made: the CA that enrols others
-store             what it stores for others, saved at a clean end
+store.db          what it stores for others (SQLite); store.db-wal belongs to it
 control           socket of `xor-fast status`
 lock              held by the process that runs the node
 """
@@ -44,7 +44,7 @@ class DataDirectory:
         self.certificate: Path = path / "node.crt"
         self.key: Path = path / "node.key"
         self.ca: Path = path / "ca"
-        self.store: Path = path / "store"
+        self.store: Path = path / "store.db"
         self._control = path / "control"
         self._lock = path / "lock"
 

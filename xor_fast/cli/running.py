@@ -20,6 +20,7 @@ from xor_fast.core.node import Node
 from xor_fast.core.tuning import DEFAULTS, Tuning
 from xor_fast.errors import ConfigError, ErrorCode, RequestFailed
 from xor_fast.net import collector, stats
+from xor_fast.net.disk import Disk
 from xor_fast.net.listener import address_of, bind
 from xor_fast.net.pcap import PcapFile, TappedTls
 from xor_fast.net.peer import Peer
@@ -114,7 +115,7 @@ async def opened(
 ) -> AsyncIterator[Peer]:
     """A peer with the identity of `data`, listening and answering on the control socket, not yet in the overlay.
 
-    overlay: by default that of `data`. What was stored at its last end in order is back. ConfigError when something
+    overlay: by default that of `data`. What it has stored is back. ConfigError when something
     cannot be used.
     """
     overlay = overlay or data.overlay()
@@ -125,22 +126,16 @@ async def opened(
         addresses = place.advertise or (own,)
         if any(ipaddress.ip_address(host).is_unspecified for host, _ in addresses):
             raise ConfigError(f"--listen {show_address(own)} says not where others reach us: add --advertise IP:PORT")
-        node = _node(overlay, identity, addresses, tuning)
+        node = _node(overlay, identity, addresses, tuning, durable=True)
         hosts = tuple(dict.fromkeys(host for host, _ in addresses))
-        async with Peer(node, _tls(credentials, place), sock, hosts=hosts) as peer:
-            peer.restore(str(data.store))
+        disk = Disk(str(data.store))
+        async with Peer(node, _tls(credentials, place), sock, hosts=hosts, disk=disk) as peer:
             collector.settle()
             control = await stats.Control.serve(data.control, {"status": lambda: stats.status(peer)})
             try:
                 yield peer
             finally:
                 control.close()
-
-
-async def leave(peer: Peer, data: DataDirectory) -> None:
-    """Leave in order: saved for the next start, data handed on, Leave sent, connections closed."""
-    peer.save(str(data.store))
-    await peer.leave()
 
 
 @asynccontextmanager
@@ -178,8 +173,17 @@ async def _connected(
         yield peer
 
 
-def _node(overlay: Overlay, identity: Identity, addresses: tuple[Address, ...] = (), tuning: Tuning = DEFAULTS) -> Node:
-    return Node(overlay, identity, Verifier(overlay), random.SystemRandom(), addresses=addresses, tuning=tuning)
+def _node(
+    overlay: Overlay,
+    identity: Identity,
+    addresses: tuple[Address, ...] = (),
+    tuning: Tuning = DEFAULTS,
+    *,
+    durable: bool = False,
+) -> Node:
+    return Node(
+        overlay, identity, Verifier(overlay), random.SystemRandom(), addresses=addresses, tuning=tuning, durable=durable
+    )
 
 
 def _tls(credentials: Credentials, place: Place) -> Tls:

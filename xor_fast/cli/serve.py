@@ -8,7 +8,7 @@ from xor_fast.actions import Address
 from xor_fast.cli import enrolment
 from xor_fast.cli.data import DataDirectory, read_overlay
 from xor_fast.cli.output import Exit, Output, program
-from xor_fast.cli.running import DEFAULT_PORT, Place, Stop, join, leave, opened, parse_address, show_address
+from xor_fast.cli.running import DEFAULT_PORT, Place, Stop, join, opened, parse_address, show_address
 from xor_fast.core.tuning import Tuning
 from xor_fast.errors import ConfigError
 from xor_fast.net.listener import address_of, bind
@@ -110,8 +110,8 @@ def enroll_on_first_use(output: Output, data: DataDirectory, ca: Path | None, ji
 
 
 async def _end(output: Output, peer: Peer, data: DataDirectory) -> None:
-    output.say("leaving", "\nleaving: data is saved and handed on (Ctrl-C again ends at once)")
-    await leave(peer, data)
+    output.say("leaving", "\nleaving: data is handed on (Ctrl-C again ends at once)")
+    await peer.leave()
     output.say("left", "left the overlay in order")
 
 

@@ -49,25 +49,35 @@ POLICIES: dict[str, Policy] = {
 
 
 class KindRegistry:
-    """The Kinds this node stores, by Kind-ID."""
+    """The Kinds this node stores, by Kind-ID, and the policies that say who may write them. A usage enters its Kinds,
+    and policies of its own (14.4), here and nowhere else."""
 
     def __init__(self, definitions: tuple[KindDefinition, ...] = ()) -> None:
         self._kinds: dict[int, KindDefinition] = {}
+        self._policies: dict[str, Policy] = dict(POLICIES)
         self.models: dict[int, DataModel] = {}
+        # The document may name a policy that a usage brings: until then its Kinds are unknown here (7.3, 7.4.1.2).
+        self._without_policy = [kind for kind in definitions if kind.access_control not in POLICIES]
         for definition in definitions:
-            # A document may define more than we store: Requests for the others end in Error_Unknown_Kind (7.4.1.2).
-            if definition.model is not DataModel.ARRAY:
+            if definition.access_control in POLICIES:
+                self.add(definition)
+
+    def add_policy(self, name: str, policy: Policy) -> None:
+        """An access control policy, for Kinds of the document too. The RFC's own cannot be replaced."""
+        if name in POLICIES:
+            raise ConfigError(f"access control {name} is the RFC's own (7.3): give yours another name")
+        self._policies[name] = policy
+        for definition in self._without_policy:
+            if definition.access_control == name:
                 self.add(definition)
 
     def add(self, definition: KindDefinition) -> None:
         """Enter a Kind; the configuration document's own definition, entered first, stays in force."""
-        if definition.access_control not in POLICIES:
+        if definition.access_control not in self._policies:
             raise ConfigError(
                 f"Kind {definition.name or definition.id}: access control {definition.access_control!r} is not one of "
-                f"{', '.join(POLICIES)}"
+                f"{', '.join(self._policies)}"
             )
-        if definition.model is DataModel.ARRAY:
-            raise ConfigError(f"Kind {definition.name or definition.id}: arrays are not stored by this version")
         if definition.access_control == "USER-NODE-MATCH" and definition.model is not DataModel.DICTIONARY:
             raise ConfigError(f"Kind {definition.name or definition.id}: USER-NODE-MATCH needs a dictionary (7.3.3)")
         self._kinds.setdefault(definition.id, definition)
@@ -80,4 +90,4 @@ class KindRegistry:
         return kind in self._kinds
 
     def permits(self, resource: bytes, kind: KindDefinition, value: StoredData, signer: Signer) -> bool:
-        return POLICIES[kind.access_control](resource, kind, value, signer)
+        return self._policies[kind.access_control](resource, kind, value, signer)

@@ -6,7 +6,7 @@ Wishes end with `done(now, outcome)`; outcome is the value named in their docstr
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from random import Random
 
@@ -33,6 +33,7 @@ from xor_fast.core.writer import Fetched, NewValue, Stored, Writer
 from xor_fast.errors import ErrorCode, RequestFailed, TrustError, WireError
 from xor_fast.messages import (
     CONFIG_SEQUENCE_ANY,
+    ArrayRange,
     Body,
     Code,
     Destination,
@@ -67,6 +68,7 @@ class Node:
 
     addresses: where others can connect to us, offered in Attach.
     tuning: what the owner may choose for this node.
+    durable: the driver has a disk and carries out Persist; nothing is acknowledged before it is there.
     random: the only source of randomness; seeded in the simulator.
     """
 
@@ -79,6 +81,7 @@ class Node:
         *,
         addresses: Sequence[Address] = (),
         tuning: Tuning = DEFAULTS,
+        durable: bool = False,
     ) -> None:
         self.overlay = overlay
         self.identity = identity
@@ -102,7 +105,7 @@ class Node:
         self.attach: Attach = Attach(self)
         self.app_attaches: AppAttach = AppAttach(self)
         self.topology: Topology = Topology(self)
-        self.storage: Storage = Storage(self)
+        self.storage: Storage = Storage(self, durable)
         self.lookups: Lookups = Lookups(self)
         self.writer: Writer = Writer(self)
         self.queries: Queries = Queries(self)
@@ -124,9 +127,6 @@ class Node:
         self._tickets = 0
         self._transit_errors = (0.0, 0)  # second, made in it
         self._last_complaint = ("", 0.0)  # what, when
-        for kind in overlay.kinds:
-            if kind.id not in self.kinds:
-                self.notice("warning", f"Kind {kind.name or kind.id} is not stored here: its data model is array")
 
     # --- inputs of the driver ------------------------------------------------------------------------
 
@@ -189,6 +189,21 @@ class Node:
         self._settle(now)
         return accepted
 
+    def persisted(self, now: float, ticket: int) -> None:
+        """A Persist is carried out: a crash cannot undo it. Then follow the drain rule."""
+        self.storage.ledger.disk.persisted(now, ticket)
+        self._settle(now)
+
+    def persist_failed(self, now: float, ticket: int, reason: str) -> None:
+        """A Persist could not be carried out: the disk has what it had, or nobody knows. Then follow the drain rule."""
+        self.storage.ledger.disk.failed(now, ticket, reason)
+        self._settle(now)
+
+    def restore(self, now: float, records: Iterable[tuple[bytes, bytes]]) -> int:
+        """Before anything else, and with the wall clock set: what all Persists of earlier runs have left, in the order
+        of the keys. Each value is verified again; gives the number of those that are back."""
+        return self.storage.ledger.restore(now, records)
+
     def wake(self, now: float) -> None:
         """The deadline has passed. Then follow the drain rule."""
         self.topology.liveness.check(now)
@@ -202,6 +217,7 @@ class Node:
         return self.switch.sends()
 
     def actions(self) -> list[Action]:
+        self.storage.ledger.disk.flush()
         actions, self._actions = self._actions, []
         return actions
 
@@ -267,13 +283,18 @@ class Node:
         self._settle(now)
 
     def fetch(
-        self, now: float, resource: bytes, kind: int, done: Callable[[float, Fetched | RequestFailed], None]
+        self,
+        now: float,
+        resource: bytes,
+        kind: int,
+        done: Callable[[float, Fetched | RequestFailed], None],
+        which: Sequence[bytes | ArrayRange] = (),
     ) -> None:
         """All values of a Kind (7.4.2), each checked for its signature and for the Kind's access control; asked for on
         several ways and of several holders, until one proves itself.
 
-        Outcome: Fetched."""
-        self.writer.fetch(now, resource, kind, done)
+        which: keys of a dictionary or ranges of an array; by default all. Outcome: Fetched."""
+        self.writer.fetch(now, resource, kind, done, which)
         self._settle(now)
 
     def app_attach(
@@ -294,16 +315,6 @@ class Node:
         """Answer AppAttaches for an Application-ID, 1 to 65534; accept says whether an authenticated connection is
         taken."""
         self.app_attaches.register(application, accept)
-
-    def export_store(self, now: float) -> bytes:
-        """Everything stored here, for `import_store` of the next run."""
-        return self.storage.export(now)
-
-    def import_store(self, now: float, data: bytes) -> int:
-        """Take back what `export_store` gave; each value is verified again. Gives the number of values kept.
-
-        ConfigError if the bytes are not such an export."""
-        return self.storage.import_(now, data)
 
     # --- for the parts -------------------------------------------------------------------------------
 
@@ -433,13 +444,13 @@ class Node:
             self.count("drop_bad_signature")
             self._complain(now, f"dropped a message that came through {previous_hop.hex()}: {error}")
             return None
-        return Request(received.link, previous_hop, message, signer)
+        return Request(received.link, previous_hop, message, signer, received.message)
 
     def _deliver(self, now: float, verified: Request) -> None:
         """What was verified, a request or an answer."""
         code = verified.message.code
         if code == Code.ERROR or code % 2 == 0:
-            self.transactions.receive(now, verified.message, verified.signer)
+            self.transactions.receive(now, verified.message, verified.signer, verified.encoded)
         else:
             self._handle(now, verified)
 

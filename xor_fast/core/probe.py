@@ -17,7 +17,6 @@ class ProbeService:
     def __init__(self, node: "Node") -> None:
         self._node = node
         self.handlers: Handlers = {Code.PROBE_REQ: self._on_probe}
-        self._counted = (float("-inf"), 0)  # when, how many
         self._told: dict[int, Callable[[float], int]] = {
             ProbeInformationType.RESPONSIBLE_SET: self._responsible_ppb,
             ProbeInformationType.NUM_RESOURCES: self._num_resources,
@@ -36,10 +35,7 @@ class ProbeService:
         self._node.answer(now, request, Code.PROBE_ANS, ProbeAns(tuple(info)))
 
     def _num_resources(self, now: float) -> int:
-        """Counted anew once a second: a flood of Probes must not buy a walk through the store each."""
-        if now - self._counted[0] >= 1:
-            self._counted = (now, self._node.storage.resources_with_values(now))
-        return self._counted[1]
+        return self._node.storage.shelves.resources_with_values
 
     def _responsible_ppb(self, now: float) -> int:
         """The share of the ring that is ours, in parts per billion."""

@@ -1,13 +1,17 @@
 """Reading what this peer stores: Fetch, Stat and Find (RFC 6940 7.4.2 to 7.4.4)."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 from xor_fast import limits
 from xor_fast.core.request import Handlers, Refuse, Request
-from xor_fast.core.storage import Held, Shelf, data_value, key_of
+from xor_fast.core.values import FINAL, Held, Shelf, index_key, index_of
 from xor_fast.errors import ErrorCode
 from xor_fast.messages import (
+    ArrayEntry,
+    ArrayEntryMeta,
+    ArrayRange,
     Code,
     DataModel,
     DataValue,
@@ -34,9 +38,16 @@ from xor_fast.trust.digests import value_digest
 if TYPE_CHECKING:
     from xor_fast.core.node import Node
 
-Found = tuple[StoredData, Held | None]
-"""A value as it is served, and how it is held; None for a synthetic nonexistent one (7.4.2.2)."""
 
+class _Found(NamedTuple):
+    """A value as it is served, and how it is held; None for a synthetic nonexistent one (7.4.2.2)."""
+
+    key: bytes
+    data: StoredData
+    held: Held | None
+
+
+_HEAD = 16  # of a StoredData: its length, storage_time and lifetime
 _NOWHERE = bytes(16)  # "0": no Resource-ID is known (7.4.4.2, notes 5.13)
 
 
@@ -58,9 +69,10 @@ class Queries:
         responses = []
         certificates: dict[GenericCertificate, None] = {}
         for kind, generation, found in self._asked_for(now, body, _data_size):
-            responses.append(FetchKindResponse(kind, generation, tuple(data for data, _ in found)))
-            for _, held in found:
-                certificates.update(dict.fromkeys(held.certificates if held else ()))
+            responses.append(FetchKindResponse(kind, generation, tuple(value.data for value in found)))
+            for value in found:
+                if value.held is not None:
+                    certificates.update(dict.fromkeys(value.held.chain.certificates))
         self._node.count("fetches_answered")
         self._node.answer(now, request, Code.FETCH_ANS, FetchAns(tuple(responses)), tuple(certificates))
 
@@ -68,46 +80,84 @@ class Queries:
         body = request.message.body
         assert isinstance(body, StatReq)
         responses = [
-            StatKindResponse(kind, generation, tuple(_meta_data(data) for data, _ in found))
+            StatKindResponse(kind, generation, tuple(self._meta_data(kind, value) for value in found))
             for kind, generation, found in self._asked_for(now, body, _meta_size)
         ]
         self._node.count("stats_answered")
         self._node.answer(now, request, Code.STAT_ANS, StatAns(tuple(responses)))
 
     def _asked_for(
-        self, now: float, body: FetchReq | StatReq, size_of: Callable[[StoredData], int]
-    ) -> Iterator[tuple[int, int, list[Found]]]:
+        self, now: float, body: FetchReq | StatReq, size_of: Callable[[_Found], int]
+    ) -> Iterator[tuple[int, int, list[_Found]]]:
         """(Kind-ID, generation counter, values) for each specifier; Stat asks as Fetch does (7.4.3.1)."""
+        self._storage.check_resource(body.resource)
         self._storage.check_known([specifier.kind for specifier in body.specifiers])
         size = 0
         for specifier in body.specifiers:
             shelf = self._storage.shelf(body.resource, specifier.kind)
             generation = shelf.generation if shelf else 0
-            values: list[Found] = []
+            values: list[_Found] = []
             # 7.4.2.2: nothing to send if the asker has this generation; 0 never counts as "has" (notes 5.12).
             if not specifier.generation or specifier.generation != generation:
                 for found in self._select(now, shelf, specifier):
-                    size += size_of(found[0])
+                    size += size_of(found)
                     if size > self._node.overlay.max_message_size:  # noticed before it is built: a key asked for often
                         raise Refuse(ErrorCode.RESPONSE_TOO_LARGE, "ask for fewer values at a time")
                     values.append(found)
             yield specifier.kind, generation, values
 
-    def _select(self, now: float, shelf: Shelf | None, specifier: StoredDataSpecifier) -> Iterator[Found]:
+    def _select(self, now: float, shelf: Shelf | None, specifier: StoredDataSpecifier) -> Iterator[_Found]:
         """The asked values; what is asked for by name and not here is a synthetic nonexistent value (7.4.2.2)."""
         values = shelf.values if shelf else {}
-        is_dictionary = self._node.kinds.models[specifier.kind] is DataModel.DICTIONARY
-        keys = [key for key in specifier.model_specifier or () if isinstance(key, bytes)] or list(values)
-        if not is_dictionary:
-            keys = [b""]
+        model = self._node.kinds.models[specifier.kind]
+        if model is DataModel.ARRAY:
+            yield from self._select_ranges(now, values, specifier)
+            return
+        if model is DataModel.SINGLE:
+            keys, by_name = [b""], True
+        else:
+            keys = [key for key in specifier.model_specifier or () if isinstance(key, bytes)]
+            keys, by_name = (keys, True) if keys else (list(values), False)
         for key in keys:
-            held = values.get(key)
-            data = held.served(now) if held else None
-            if data is not None:
-                yield data, held
-            elif specifier.model_specifier or not is_dictionary:
+            found = _served(now, key, values.get(key))
+            if found is not None:
+                yield found
+            elif by_name:
                 missing = DataValue(False, b"")
-                yield StoredData(0, 0, DictionaryEntry(key, missing) if is_dictionary else missing), None
+                value = DictionaryEntry(key, missing) if model is DataModel.DICTIONARY else missing
+                yield _Found(key, StoredData(0, 0, value), None)
+
+    def _select_ranges(self, now: float, values: dict[bytes, Held], specifier: StoredDataSpecifier) -> Iterator[_Found]:
+        """Each range up to the end of the array, its gaps as nonexistent values; what is named alone in any case (notes
+        5.10). No range is the whole array."""
+        ranges = [asked for asked in specifier.model_specifier or () if isinstance(asked, ArrayRange)]
+        _check_ranges(ranges)
+        there = {index_of(key): held for key, held in values.items() if held.expires > now}
+        end = max(there, default=-1)
+        for asked in ranges or [ArrayRange(0, FINAL)]:
+            first, last = asked.first, min(asked.last, end)
+            if first == FINAL:  # the final element, whichever it is
+                first = last = max((index for index, held in there.items() if held.exists), default=FINAL)
+                if first == FINAL:
+                    continue
+            elif first == asked.last:
+                last = first
+            for index in range(first, last + 1):
+                key = index_key(index)
+                missing = StoredData(0, 0, ArrayEntry(index, DataValue(False, b"")))
+                yield _served(now, key, there.get(index)) or _Found(key, missing, None)
+
+    def _meta_data(self, kind: int, found: _Found) -> StoredMetaData:
+        model = self._node.kinds.models[kind]
+        value = found.held.value(model) if found.held is not None else b""
+        exists = found.held is not None and found.held.exists
+        meta = MetaData(exists, len(value), HashAlgorithm.SHA256, value_digest(HashAlgorithm.SHA256, value))
+        metadata: MetaData | ArrayEntryMeta | DictionaryEntryMeta = meta
+        if model is DataModel.DICTIONARY:
+            metadata = DictionaryEntryMeta(found.key, meta)
+        elif model is DataModel.ARRAY:
+            metadata = ArrayEntryMeta(index_of(found.key), meta)
+        return StoredMetaData(found.data.storage_time, found.data.lifetime, metadata)
 
     # --- Find (7.4.4) ---------------------------------------------------------------------------------
 
@@ -131,25 +181,31 @@ class Queries:
 
     def _closest(self, now: float, resource: bytes, kind: int) -> bytes:
         """The first Resource-ID clockwise from this one, itself included, with a value (notes 5.14)."""
-        for place in self._storage.places_from(resource, kind):
-            shelf = self._storage.shelf(place, kind)
-            if shelf and shelf.has_value(now):
-                return place
+        for shelf in self._storage.shelves.of_kind_from(resource, kind):
+            if shelf.has_value(now):
+                return shelf.resource
         return _NOWHERE
 
 
-def _data_size(data: StoredData) -> int:
-    return limits.MIN_STORED_DATA + len(key_of(data)) + len(data_value(data).value)
+def _served(now: float, key: bytes, held: Held | None) -> _Found | None:
+    data = held.served(now) if held is not None else None
+    return _Found(key, data, held) if data is not None else None
 
 
-def _meta_size(data: StoredData) -> int:
-    return limits.MIN_STORED_META_DATA + len(key_of(data))
+def _check_ranges(ranges: list[ArrayRange]) -> None:
+    """7.4.2.1"""
+    if any(asked.first > asked.last for asked in ranges):
+        raise Refuse(ErrorCode.INVALID_MESSAGE, "a range ends before it begins")
+    in_order = sorted(ranges, key=lambda asked: asked.first)
+    if any(before.last >= after.first for before, after in pairwise(in_order)):
+        raise Refuse(ErrorCode.INVALID_MESSAGE, "two ranges overlap")
 
 
-def _meta_data(data: StoredData) -> StoredMetaData:
-    value = data_value(data)
-    digest = value_digest(HashAlgorithm.SHA256, value.value)
-    meta = MetaData(value.exists, len(value.value), HashAlgorithm.SHA256, digest)
-    is_entry = isinstance(data.value, DictionaryEntry)
-    metadata = DictionaryEntryMeta(key_of(data), meta) if is_entry else meta
-    return StoredMetaData(data.storage_time, data.lifetime, metadata)
+def _data_size(found: _Found) -> int:
+    if found.held is not None:
+        return _HEAD + len(found.held.signed)
+    return limits.MIN_STORED_DATA + len(found.key)
+
+
+def _meta_size(found: _Found) -> int:
+    return limits.MIN_STORED_META_DATA + len(found.key)

@@ -27,17 +27,17 @@ from xor_fast.messages import (
 
 if TYPE_CHECKING:
     from xor_fast.core.node import Node
-    from xor_fast.core.storage import Held, Storage
+    from xor_fast.core.storage import Storage
+    from xor_fast.core.values import Held, Shelf
 
 Over = Callable[[float, bool], None]
 """over(now, confirmed)"""
 
 
 class _Push(NamedTuple):
-    """One value on its way to one node."""
+    """One value on its way to one node: what lies there when its turn comes."""
 
-    resource: bytes
-    kind: int
+    shelf: "Shelf"
     key: bytes
     target: bytes
     number: int
@@ -76,17 +76,28 @@ class _Handover:
 
 
 class Replication:
+    """Whose copies count: each peer that has confirmed values has a mark, which `Held.copies` names. When it has gone,
+    or has left the replica set and may let go of them, it loses its mark, and all it confirmed is forgotten at once.
+
+    What has to be looked at after a change of the ring is the part of it that has changed hands, and what we owe."""
+
     def __init__(self, node: "Node", storage: "Storage") -> None:
         self._node = node
         self._storage = storage
         self._queue: deque[_Push] = deque()
-        self._rebalancing: set[tuple[bytes, int, bytes, bytes]] = set()  # what `_rebalance` has sent or queued
+        self._rebalancing: set[tuple[Shelf, bytes, bytes]] = set()  # what `_rebalance` has sent or queued
         self._under_way = 0
         self._waiting = 0
         self._is_filling = False
         self._handover: _Handover | None = None
         self._rebalance_at: Timer | None = None
         self._pause = limits.REPLICA_RETRY  # until refused replicas are sent again; grows while nothing changes
+        self._marks: dict[bytes, int] = {}
+        self._next_mark = 0
+        self._start: bytes | None = None  # our range begins after this, as last noted; None: we have none
+        self._covered: tuple[bytes, list[bytes]] | None = None  # range and targets that have been looked over
+        self._again: dict[tuple[Shelf, bytes], None] = {}  # values of ours that a target did not take
+        self._owed: dict[tuple[Shelf, bytes], None] = {}  # values that were ours: until the new owner has them
 
     # --- who may replicate to us ---------------------------------------------------------------------
 
@@ -107,20 +118,20 @@ class Replication:
         now: float,
         request: Request,
         resource: bytes,
-        values: Iterable[tuple[int, bytes, "Held"]],
+        values: list[tuple[int, "Held"]],
         responses: tuple[StoreKindResponse, ...],
     ) -> None:
         """Send the values to the next two successors and answer when the first of them that can has them all.
 
         Alone in the ring, or after one reliability timer, the answer leaves with one copy, and that is counted."""
-        values = list(values)
         targets = self._node.ring.successors(limits.REPLICAS)
         responses = tuple(
             StoreKindResponse(response.kind, response.generation_counter, tuple(targets)) for response in responses
         )
+        places = [(self._storage.shelves.put_up(resource, kind), held) for kind, held in values]
+        if self._covered is None or set(self._covered[1]) != set(targets):
+            self._again.update(((shelf, held.key), None) for shelf, held in places)  # before the dust has settled
         waiting = _Waiting(request, responses, len(targets))
-        for _, _, held in values:
-            held.owned = True
         if not targets or not values or self._waiting >= limits.MAX_HELD_STORES:
             self._answer(now, waiting, confirmed=not values)
         else:
@@ -128,35 +139,32 @@ class Replication:
             later = now + self._node.overlay.reliability_timer
             waiting.timer = self._node.timers.at(later, lambda now: self._answer(now, waiting, waiting.confirmed))
         for number, target in enumerate(targets, 1):
-            self._push_all(now, resource, values, target, number, partial(self._pushed, waiting, number))
-        self._mirror(now, resource, values)
+            self._push_all(now, places, target, number, partial(self._pushed, waiting, number))
+        self._mirror(now, places)
 
     def _push_all(
-        self,
-        now: float,
-        resource: bytes,
-        values: list[tuple[int, bytes, "Held"]],
-        target: bytes,
-        number: int,
-        over: Over,
+        self, now: float, places: list[tuple["Shelf", "Held"]], target: bytes, number: int, over: Over
     ) -> None:
         """Push several values to one node; over when all are answered, confirmed if all were."""
-        left = len(values)
+        left = len(places)
         good = True
 
-        def one_over(now: float, ok: bool) -> None:
+        def one_over(shelf: "Shelf", key: bytes, now: float, ok: bool) -> None:
             nonlocal left, good
             left -= 1
             good = good and ok
+            if not ok:
+                self._again[shelf, key] = None
+                self._try_again(now)
             if left == 0:
                 over(now, good)
 
-        for kind, key, held in values:
-            if target in held.copies:
-                one_over(now, True)  # the same Store once more: it has the value already
+        for shelf, held in places:
+            if self._has_copy(held, target):
+                one_over(shelf, held.key, now, True)  # the same Store once more: it has the value already
             else:
                 # Ahead of what waits in the queue: somebody waits for this answer.
-                self._send(now, _Push(resource, kind, key, target, number, one_over))
+                self._send(now, _Push(shelf, held.key, target, number, partial(one_over, shelf, held.key)))
 
     def _pushed(self, waiting: _Waiting, number: int, now: float, ok: bool) -> None:
         waiting.left -= 1
@@ -175,23 +183,65 @@ class Replication:
         self._node.count("stores_acknowledged" if confirmed else "stores_acknowledged_with_one_copy")
         self._node.answer(now, waiting.request, Code.STORE_ANS, StoreAns(waiting.responses))
 
-    # --- changes of the ring -------------------------------------------------------------------------
+    # --- whose copies count ---------------------------------------------------------------------------
 
-    def neighbours_changed(self, now: float, failed: bool) -> None:
-        """Look over all values soon: at once after a join, after the hold-down when a neighbour failed (10.7.1)."""
-        self._pause = limits.REPLICA_RETRY
-        # What is ours now is noted at once: if another comes in between before the hold-down is over, it is owed this.
-        # And who is out of a replica set may let go of it, even if it belongs there again by the time we look.
-        ring = self._node.ring
-        for resource, _, _, held in self._storage.everything():
-            held.owned = held.owned or ring.is_responsible(resource)
-            held.copies.intersection_update(ring.replica_set(resource, limits.REPLICAS))
-        self._schedule(now + (self._node.tuning.hold_down if failed else 0.0))
+    def _confirmed(self, held: "Held", target: bytes) -> None:
+        mark = self._marks.get(target)
+        if mark is None:
+            self._next_mark += 1
+            mark = self._marks[target] = self._next_mark
+        if mark not in held.copies:
+            valid = self._marks.values() if len(held.copies) > 2 * limits.REPLICAS else held.copies
+            held.copies = (*(other for other in held.copies if other in valid), mark)
+
+    def _has_copy(self, held: "Held", target: bytes) -> bool:
+        return self._marks.get(target, 0) in held.copies
 
     def forget_copies(self, node_id: bytes) -> None:
         """A peer has gone: what it held no longer counts as a copy."""
-        for *_, held in self._storage.everything():
-            held.copies.discard(node_id)
+        if self._marks.pop(node_id, None) is not None and self._covered is not None:
+            start, targets = self._covered
+            self._covered = (start, [target for target in targets if target != node_id])
+
+    # --- changes of the ring -------------------------------------------------------------------------
+
+    def neighbours_changed(self, now: float, failed: bool) -> None:
+        """Look over what changed hands soon: at once after a join, after the hold-down when a neighbour failed
+        (10.7.1)."""
+        self._pause = limits.REPLICA_RETRY
+        self._note_range()
+        self._schedule(now + (self._node.tuning.hold_down if failed else 0.0))
+
+    def _note_range(self) -> None:
+        """What is no longer ours is owed to whoever comes in between; noted at once, lest it changes hands twice."""
+        if not self._node.ring.joined:
+            return
+        before, self._start = self._start, self._begin()
+        own = self._node.node_id
+        if before is None or self._start in (before, own) or not ids.between(before, self._start, own):
+            return  # it has grown, or it is as it was
+        for shelf in self._storage.shelves.within(before, self._start):
+            owner = self._marks.get(self._node.ring.owner(shelf.resource), 0)
+            for key, held in shelf.values.items():
+                self._owed[shelf, key] = None
+                # Who is out of its replica set may let go of it, even if it belongs there again when it comes back.
+                held.copies = (owner,) if owner in held.copies else ()
+
+    def _begin(self) -> bytes:
+        """Our range begins after this: the predecessor, or alone in the ring ourselves (10.1)."""
+        return next(iter(self._node.ring.predecessors(1)), self._node.node_id)
+
+    def received(self, now: float, shelf: "Shelf", held: "Held") -> None:
+        """A value that came from another peer: if it is ours now, its replicas are our affair."""
+        if self._node.ring.is_responsible(shelf.resource):
+            self._again[shelf, held.key] = None
+            self._schedule(now + limits.REPLICA_RETRY)
+
+    def owe(self, now: float, shelf: "Shelf", held: "Held") -> None:
+        """A value that may have to go to its owner."""
+        self._owed[shelf, held.key] = None
+        if self._node.ring.joined:
+            self._schedule(now)
 
     def _is_to_hold(self, node_id: bytes, resource: bytes) -> bool:
         """It may have been when we sent it a value, and have let go of it by the time its answer comes."""
@@ -209,61 +259,94 @@ class Replication:
         self._rebalance_at = self._node.timers.at(when, self._rebalance)
 
     def _try_again(self, now: float) -> None:
-        """Refused because views differ, or lost: look over all values once the dust has settled (notes 5.17)."""
+        """Refused because views differ, or lost: once the dust has settled (notes 5.17)."""
         timer = self._rebalance_at
         if timer is None or not timer.active or timer.when > now + self._pause:
             self._schedule(now + self._pause)
             self._pause = min(2 * self._pause, limits.REPLICA_RETRY_CEILING)
 
     def _rebalance(self, now: float) -> None:
-        ring = self._node.ring
-        if not ring.joined:
+        if not self._node.ring.joined:
             return
-        targets = ring.successors(limits.REPLICAS)
-        before = ring.predecessors(limits.REPLICAS + 1)
-        for resource, kind, key, held in self._storage.everything():
-            if ring.is_responsible(resource):
-                held.owned = True
-                for number, target in enumerate(targets, 1):
-                    self._replicate(now, resource, kind, key, held, target, number)
-                continue
-            if held.owned and ring.owner(resource) not in held.copies:
-                # 6.4.2.3: no longer ours, so the new owner gets it; until it has it, we do not let go of it.
-                self._replicate(now, resource, kind, key, held, ring.owner(resource), 1)
-                continue
-            held.owned = False
-            if len(before) > limits.REPLICAS and not ids.between(before[-1], resource, self._node.node_id):
-                self._node.count("values_left_replica_set")  # three predecessors lie between (10.7.3)
-                self._storage.drop(now, resource, kind, key)
+        self._note_range()
+        self._settle_debts()
+        self._cover_ours()
+        self._let_go(now)
         self._fill(now)
 
-    def _replicate(
-        self, now: float, resource: bytes, kind: int, key: bytes, held: "Held", target: bytes, number: int
-    ) -> None:
-        if target in held.copies or target == self._node.node_id:
+    def _cover_ours(self) -> None:
+        """Every value of our range goes to each of the next two successors that lacks it (10.4)."""
+        shelves, own = self._storage.shelves, self._node.node_id
+        start = self._begin()
+        targets = self._node.ring.successors(limits.REPLICAS)
+        again, self._again = self._again, {}
+        covered, self._covered = self._covered, (start, targets)
+        for gone in self._marks.keys() - set(targets):
+            del self._marks[gone]  # who is no longer in the replica set may let go of what it has
+        if covered is None or not set(targets) <= set(covered[1]):
+            for shelf in shelves.within(start, own):
+                self._cover(shelf, shelf.values, targets)
             return
-        what = (resource, kind, key, target)
-        if what in self._rebalancing:
+        if ids.between(start, covered[0], own):  # nobody new, but our range has grown
+            for shelf in shelves.within(start, covered[0]):
+                self._cover(shelf, shelf.values, targets)
+        for shelf, key in again:
+            if self._node.ring.is_responsible(shelf.resource):
+                self._cover(shelf, (key,), targets)
+
+    def _cover(self, shelf: "Shelf", keys: Iterable[bytes], targets: list[bytes]) -> None:
+        for key in keys:
+            for number, target in enumerate(targets, 1):
+                self._replicate(shelf, key, target, number)
+
+    def _settle_debts(self) -> None:
+        """6.4.2.3: what is no longer ours goes to its owner, and we hold on to it until the owner has it."""
+        for shelf, key in list(self._owed):
+            held, owner = shelf.values.get(key), self._node.ring.owner(shelf.resource)
+            if held is None or owner == self._node.node_id or self._has_copy(held, owner):
+                del self._owed[shelf, key]
+            if held is not None and owner == self._node.node_id:
+                self._cover(shelf, (key,), self._node.ring.successors(limits.REPLICAS))
+            elif held is not None:
+                self._replicate(shelf, key, owner, 1)
+
+    def _let_go(self, now: float) -> None:
+        """Of what three predecessors lie between us and its place (10.7.3)."""
+        before = self._node.ring.predecessors(limits.REPLICAS + 1)
+        if len(before) <= limits.REPLICAS:
+            return
+        for shelf in self._storage.shelves.within(self._node.node_id, before[-1]):
+            for key, held in list(shelf.values.items()):
+                if (shelf, key) not in self._owed:
+                    self._node.count("values_left_replica_set")
+                    self._storage.drop(now, shelf, held)
+
+    def _replicate(self, shelf: "Shelf", key: bytes, target: bytes, number: int) -> None:
+        what = (shelf, key, target)
+        held = shelf.values.get(key)
+        if held is None or what in self._rebalancing or self._has_copy(held, target):
             return
 
         def over(now: float, ok: bool) -> None:
             self._rebalancing.discard(what)
             if not ok:
+                self._again[shelf, key] = None
                 self._try_again(now)
-            elif held.owned and not self._node.ring.is_responsible(resource):
-                self._schedule(now + limits.REPLICA_RETRY)  # the new owner has it: is it still ours to keep?
+            elif (shelf, key) in self._owed and self._node.ring.owner(shelf.resource) == target:
+                del self._owed[shelf, key]
+                self._schedule(now + limits.REPLICA_RETRY)  # is it still ours to keep?
 
         self._rebalancing.add(what)
-        self._queue.append(_Push(resource, kind, key, target, number, over))
+        self._queue.append(_Push(shelf, key, target, number, over))
 
     # --- handover to a joining peer, and before leaving ------------------------------------------------
 
     def hand_over(self, now: float, joiner: bytes, start: bytes, over: Over) -> None:
         """Send a joining peer all values in (start, joiner] (10.5 step 6); over when it has them."""
         moving = self._handover = _Handover(start, joiner, over)
-        for resource, kind, key, _ in self._storage.everything():
-            if ids.between(start, resource, joiner):
-                self._hand_one(now, resource, kind, key, moving)
+        for shelf in self._storage.shelves.within(start, joiner):
+            for key in shelf.values:
+                self._hand_one(shelf, key, moving)
         self._fill(now)
         self._handed(moving, now, True)
 
@@ -281,23 +364,25 @@ class Replication:
             if left == 0:
                 over(now, True)
 
-        for resource, kind, key, held in self._storage.everything():
-            if self._node.ring.is_responsible(resource) and heir not in held.copies:
-                left += 1
-                self._queue.append(_Push(resource, kind, key, heir, 1, one_over))
+        for shelf in self._storage.shelves.within(self._begin(), self._node.node_id):
+            for key, held in shelf.values.items():
+                if not self._has_copy(held, heir):
+                    left += 1
+                    self._queue.append(_Push(shelf, key, heir, 1, one_over))
         self._fill(now)
         one_over(now, True)
 
-    def _mirror(self, now: float, resource: bytes, values: list[tuple[int, bytes, "Held"]]) -> None:
+    def _mirror(self, now: float, places: list[tuple["Shelf", "Held"]]) -> None:
         moving = self._handover
-        if moving is not None and ids.between(moving.start, resource, moving.joiner):
-            for kind, key, _ in values:
-                self._hand_one(now, resource, kind, key, moving)
+        if moving is not None:
+            for shelf, held in places:
+                if ids.between(moving.start, shelf.resource, moving.joiner):
+                    self._hand_one(shelf, held.key, moving)
             self._fill(now)
 
-    def _hand_one(self, now: float, resource: bytes, kind: int, key: bytes, moving: _Handover) -> None:
+    def _hand_one(self, shelf: "Shelf", key: bytes, moving: _Handover) -> None:
         moving.left += 1
-        self._queue.append(_Push(resource, kind, key, moving.joiner, 1, partial(self._handed, moving)))
+        self._queue.append(_Push(shelf, key, moving.joiner, 1, partial(self._handed, moving)))
 
     def _handed(self, moving: _Handover, now: float, ok: bool) -> None:
         if moving is not self._handover:
@@ -326,22 +411,22 @@ class Replication:
         self._fill(now)
 
     def _send(self, now: float, push: _Push) -> None:
-        shelf = self._storage.shelf(push.resource, push.kind)
-        held = shelf.values.get(push.key) if shelf else None
+        shelf = push.shelf
+        held = shelf.values.get(push.key)
         data = held.passed_on(now) if held else None
-        if shelf is None or held is None or data is None:
+        if held is None or data is None:
             push.over(now, True)  # gone meanwhile: nothing left to copy
             return
-        body = StoreReq(push.resource, push.number, (StoreKindData(push.kind, shelf.generation, (data,)),))
+        body = StoreReq(shelf.resource, push.number, (StoreKindData(shelf.kind, shelf.generation, (data,)),))
 
         def answered(now: float, outcome: Answer | RequestFailed) -> None:
             if isinstance(outcome, Answer):
-                if self._is_to_hold(push.target, push.resource):
-                    held.copies.add(push.target)
+                if self._is_to_hold(push.target, shelf.resource):
+                    self._confirmed(held, push.target)
             elif outcome.code in (ErrorCode.DATA_TOO_OLD, ErrorCode.GENERATION_COUNTER_TOO_LOW):
-                self._node.writer.resync(now, push.target, push.resource, push.kind)  # 7.4.1.1
+                self._node.writer.resync(now, push.target, shelf.resource, shelf.kind)  # 7.4.1.1
             push.over(now, isinstance(outcome, Answer))
 
         destination = (Destination(DestinationType.NODE, push.target),)
         self._node.count("replicas_sent")
-        self._node.request(now, destination, Code.STORE_REQ, body, answered, certificates=held.certificates)
+        self._node.request(now, destination, Code.STORE_REQ, body, answered, certificates=held.chain.certificates)

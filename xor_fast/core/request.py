@@ -9,12 +9,14 @@ from xor_fast.trust.signatures import Signer
 
 
 class Request(NamedTuple):
-    """link: it came over, or SELF. previous_hop: the Node-ID bound to that link. signer: who made it."""
+    """link: it came over, or SELF. previous_hop: the Node-ID bound to that link. signer: who made it. encoded: the
+    message as it came."""
 
     link: int
     previous_hop: bytes
     message: Message
     signer: Signer
+    encoded: bytes
 
     @property
     def transaction_id(self) -> int:

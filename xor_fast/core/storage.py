@@ -1,29 +1,25 @@
-"""What this node stores for others: checks, values, lifetimes, generation counters (RFC 6940 7.4).
+"""What this node stores for others: which Stores it takes, and what becomes of them (RFC 6940 7.4.1).
 
-A value is kept and served as the structure that was signed; its certificate is kept with it. Where copies go is
-`core/replication.py`; how they are read, `core/queries.py`.
+How a value is held is `core/values.py` and `core/shelves.py`; what is on the disk, `core/ledger.py`; where copies go,
+`core/replication.py`; how values are read, `core/queries.py`.
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Iterator
-from itertools import chain, islice
-from typing import TYPE_CHECKING
-
-import msgspec
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
 
 from xor_fast import limits
 from xor_fast.cext import codec
 from xor_fast.config import KindDefinition
+from xor_fast.core.ledger import Ledger
 from xor_fast.core.replication import Replication
 from xor_fast.core.request import Handlers, Refuse, Request
+from xor_fast.core.shelves import Shelves
 from xor_fast.core.timers import Timer
-from xor_fast.errors import ConfigError, ErrorCode, TrustError, WireError
+from xor_fast.core.values import APPEND, Held, Shelf, data_value, index_key, index_of
+from xor_fast.errors import ErrorCode, TrustError
 from xor_fast.messages import (
-    CertificateType,
     Code,
-    DataValue,
-    DictionaryEntry,
-    GenericCertificate,
+    DataModel,
     StoreAns,
     StoredData,
     StoreKindData,
@@ -39,85 +35,32 @@ if TYPE_CHECKING:
 _RESOURCE_ID_LENGTH = 16  # CHORD-RELOAD (RFC 6940 10.2, notes 1.4)
 
 
-class Held:
-    """One stored value. Times are monotonic seconds."""
-
-    __slots__ = ("certificates", "copies", "data", "expires", "owned")
-
-    def __init__(self, data: StoredData, certificates: tuple[GenericCertificate, ...], now: float) -> None:
-        self.data: StoredData = data
-        self.certificates: tuple[GenericCertificate, ...] = certificates
-        self.expires: float = now + min(data.lifetime, limits.MAX_LIFETIME)  # 7: from the receipt, by our own clock
-        self.copies: set[bytes] = set()  # Node-IDs that confirmed this very value
-        self.owned: bool = False  # we were responsible for it when we last looked
-
-    @classmethod
-    def signed_by(cls, signer: Signer, data: StoredData, now: float) -> "Held":
-        """With the certificates that whoever gets the value needs to believe it (6.3.4, notes 3.11)."""
-        chain = (signer.certificate.der, *signer.certificate.chain)
-        return cls(data, tuple(GenericCertificate(CertificateType.X509, der) for der in chain), now)
-
-    def passed_on(self, now: float) -> StoredData | None:
-        """As it is handed to another: the lifetime less the time it lay here (7.4.1.1). None once it is over."""
-        left = int(self.expires - now)  # rounded down: no chain of hands makes a value live longer
-        return msgspec.structs.replace(self.data, lifetime=left) if left > 0 else None
-
-    def served(self, now: float) -> StoredData | None:
-        """As a Fetch gives it: to the end of its lifetime, with the seconds left. None once it is over."""
-        if self.expires <= now:
-            return None
-        return msgspec.structs.replace(self.data, lifetime=max(1, int(self.expires - now)))
-
-    @property
-    def size(self) -> int:
-        own = len(key_of(self.data)) + len(data_value(self.data).value)
-        return own + sum(len(c.certificate) for c in self.certificates)
+_UNWRITABLE = "this peer cannot write to its disk"
+_NOT_RESPONSIBLE = "this peer is not responsible for that Resource-ID"
 
 
-class Shelf:
-    """All values of one Kind at one Resource-ID, by dictionary key (a single value lies under b"")."""
+class _Part(NamedTuple):
+    """What a checked Store does to one Kind. changes: those of its values that are new here."""
 
-    __slots__ = ("empty_since", "generation", "values")
-
-    def __init__(self) -> None:
-        self.empty_since: float = 0.0  # when the last value went
-        self.generation: int = 0
-        self.values: dict[bytes, Held] = {}
-
-    def has_value(self, now: float) -> bool:
-        """One that exists: neither removed nor over."""
-        return any(held.expires > now and data_value(held.data).exists for held in self.values.values())
+    kind: int
+    generation: int
+    values: list[Held]
+    changes: list[Held]
 
 
-class _Change:
-    """What a checked Store will do, or nothing if the value is there already."""
+class _Staged(NamedTuple):
+    """A change on its way to the disk. held: None if it is of the counter alone. generation: what that becomes."""
 
-    __slots__ = ("held", "key", "kind")
-
-    def __init__(self, kind: int, key: bytes, held: Held) -> None:
-        self.kind = kind
-        self.key = key
-        self.held = held
-
-
-def data_value(data: StoredData) -> DataValue:
-    value = data.value
-    if isinstance(value, DictionaryEntry):
-        return value.value
-    assert isinstance(value, DataValue)
-    return value
-
-
-def key_of(data: StoredData) -> bytes:
-    return data.value.key if isinstance(data.value, DictionaryEntry) else b""
+    shelf: Shelf
+    held: Held | None
+    generation: int
 
 
 class Storage:
-    def __init__(self, node: "Node") -> None:
+    def __init__(self, node: "Node", has_disk: bool) -> None:
         self._node = node
-        self._shelves: dict[bytes, dict[int, Shelf]] = {}
-        self._places: dict[int, list[bytes]] = {}  # Kind-ID -> Resource-IDs with a shelf for it, sorted: for Find
-        self._bytes = 0
+        self.shelves: Shelves = Shelves()
+        self.ledger: Ledger = Ledger(node, has_disk)
         self._sweep: Timer | None = None
         self.replication: Replication = Replication(node, self)
         self.handlers: Handlers = {Code.STORE_REQ: self._on_store}
@@ -126,42 +69,10 @@ class Storage:
 
     def __len__(self) -> int:
         """Values held, removed ones that are still remembered included."""
-        return sum(len(shelf.values) for kinds in self._shelves.values() for shelf in kinds.values())
-
-    @property
-    def bytes_held(self) -> int:
-        return self._bytes
+        return self.shelves.values
 
     def shelf(self, resource: bytes, kind: int) -> Shelf | None:
-        return self._shelves.get(resource, {}).get(kind)
-
-    def _put_up(self, resource: bytes, kind: int) -> Shelf:
-        """The shelf there, a new one if need be."""
-        kinds = self._shelves.setdefault(resource, {})
-        if kind not in kinds:
-            kinds[kind] = Shelf()
-            insort(self._places.setdefault(kind, []), resource)
-        return kinds[kind]
-
-    def places_from(self, resource: bytes, kind: int) -> Iterator[bytes]:
-        """Resource-IDs with a shelf for this Kind, clockwise from this one, once around."""
-        places = self._places.get(kind, [])
-        start = bisect_left(places, resource)
-        return chain(islice(places, start, None), islice(places, start))
-
-    def everything(self) -> Iterator[tuple[bytes, int, bytes, Held]]:
-        """(Resource-ID, Kind-ID, key, value) of all that is held; the store may change meanwhile."""
-        for resource, kinds in list(self._shelves.items()):
-            for kind, shelf in list(kinds.items()):
-                for key, held in list(shelf.values.items()):
-                    yield resource, kind, key, held
-
-    def resources(self) -> int:
-        """Resource-IDs with a value or with a generation counter that is still remembered."""
-        return len(self._shelves)
-
-    def resources_with_values(self, now: float) -> int:
-        return sum(any(shelf.has_value(now) for shelf in kinds.values()) for kinds in self._shelves.values())
+        return self.shelves.get(resource, kind)
 
     # --- Store ---------------------------------------------------------------------------------------
 
@@ -171,25 +82,61 @@ class Storage:
         is_original = body.replica_number == 0
         self._check_request(body)
         self._check_place(request, body.resource, is_original)
+        self._check_disk()
         # 7.4.1.1: all or nothing, so everything is checked before anything is written.
-        changes = [
-            change
+        signed = iter(codec.stored_as_signed(request.encoded))
+        parts = [
+            self._check_kind(now, request, body, kind_data, [next(signed) for _ in kind_data.values])
             for kind_data in body.kind_data
-            for change in self._check_kind(now, request, body, kind_data, is_original)
         ]
-        self._commit(now, body, changes, is_original)
-        if is_original:
-            values = [(change.kind, change.key, change.held) for change in changes]
-            self.replication.confirm(now, request, body.resource, values, self.kind_responses(body))
-        else:
-            self._node.answer(now, request, Code.STORE_ANS, StoreAns(self.kind_responses(body)))
+        self._check_room(body.resource, [held for part in parts for held in part.changes])
+        staged = [change for part in parts for change in self._stage(now, body.resource, part, is_original)]
+        responses = self.kind_responses(body)
+
+        values = [(part.kind, held) for part in parts for held in part.values]
+
+        def over(now: float, failure: str | None) -> None:
+            self._settle(now, staged, failure)
+            if failure is None and not all(self._has(now, body.resource, kind, held) for kind, held in values):
+                failure = "an earlier Store of the same value failed"
+            if failure is not None:
+                self._node.refuse(now, request, ErrorCode.DATA_TOO_LARGE, f"{_UNWRITABLE}: {failure}")
+            elif is_original:
+                self._acknowledge(now, request, body.resource, values, responses)
+            else:
+                self._node.count("stores_replica")
+                for change in staged:
+                    if change.held is not None:
+                        self.replication.received(now, change.shelf, change.held)
+                self._node.answer(now, request, Code.STORE_ANS, StoreAns(responses))
+
+        self.ledger.after(now, over)
+
+    def _acknowledge(
+        self,
+        now: float,
+        request: Request,
+        resource: bytes,
+        values: list[tuple[int, Held]],
+        responses: tuple[StoreKindResponse, ...],
+    ) -> None:
+        self._node.count("stores_original")
+        if self._node.ring.is_responsible(resource):
+            self.replication.confirm(now, request, resource, values, responses)
+            return
+        # The range has changed hands while the disk was writing: the new owner gets the values, and the writer's retry.
+        for kind, held in values:
+            self.replication.owe(now, self.shelves.put_up(resource, kind), held)
+        self._node.refuse(now, request, ErrorCode.NOT_FOUND, _NOT_RESPONSIBLE)
 
     def kind_responses(self, body: StoreReq) -> tuple[StoreKindResponse, ...]:
         responses = []
         for kind_data in body.kind_data:
             shelf = self.shelf(body.resource, kind_data.kind)
-            responses.append(StoreKindResponse(kind_data.kind, shelf.generation if shelf else 0))
+            responses.append(StoreKindResponse(kind_data.kind, shelf.next_generation if shelf else 0))
         return tuple(responses)
+
+    # --- checks --------------------------------------------------------------------------------------
 
     def _check_request(self, body: StoreReq) -> None:
         self.check_resource(body.resource)
@@ -213,31 +160,44 @@ class Storage:
     def _check_place(self, request: Request, resource: bytes, is_original: bool) -> None:
         if is_original:
             if not self._node.ring.is_responsible(resource):
-                raise Refuse(ErrorCode.NOT_FOUND, "this peer is not responsible for that Resource-ID")  # notes 5.4
+                raise Refuse(ErrorCode.NOT_FOUND, _NOT_RESPONSIBLE)  # notes 5.4
         elif not self.replication.is_plausible(request.signer.node_id, resource):
             raise Refuse(ErrorCode.FORBIDDEN, "a replica from a node that has no part in that Resource-ID")
 
+    def _check_disk(self) -> None:
+        """A full or broken disk takes nothing, and of the RFC's errors this one alone says that it is our bounds that
+        are in the way, not the request: the writer may try again later, and a replicating peer does."""
+        disk = self.ledger.disk
+        if disk.complaint is not None:
+            self._node.count("refused_disk")
+            raise Refuse(ErrorCode.DATA_TOO_LARGE, f"{_UNWRITABLE}: {disk.complaint}")
+        if disk.unwritten >= limits.MAX_UNWRITTEN:
+            self._node.count("refused_disk")
+            raise Refuse(ErrorCode.DATA_TOO_LARGE, f"{_UNWRITABLE}: {disk.unwritten} Stores wait for it already")
+
     def _check_kind(
-        self, now: float, request: Request, body: StoreReq, kind_data: StoreKindData, is_original: bool
-    ) -> list[_Change]:
+        self, now: float, request: Request, body: StoreReq, kind_data: StoreKindData, signed: list[bytes]
+    ) -> _Part:
         kind = self._node.kinds.get(kind_data.kind)
         assert kind is not None
-        shelf = self.shelf(body.resource, kind.id) or Shelf()
-        if is_original and kind_data.generation_counter not in (0, shelf.generation):
+        is_original = body.replica_number == 0
+        shelf = self.shelf(body.resource, kind.id) or Shelf(body.resource, kind.id)
+        if is_original and kind_data.generation_counter not in (0, shelf.next_generation):
             # 7.4.1.2: the true counters come along; any mismatch counts, not only a lower one (notes 5.2).
             info = codec.encode_struct(StoreAns(self.kind_responses(body)))
             raise Refuse(ErrorCode.GENERATION_COUNTER_TOO_LOW, info=info)
         if not is_original and kind_data.generation_counter == 0:
             raise Refuse(ErrorCode.INVALID_MESSAGE, "a replica Store has no generation counter of 0")  # 7.4.1.1
-        changes = []
-        for data in kind_data.values:
+        values: dict[bytes, Held] = {}
+        for data, encoded in zip(kind_data.values, signed, strict=True):
             signer = self._check_value(now, request, body.resource, kind, data, is_original)
-            change = self._check_newer(now, shelf, kind, data, signer)
-            changes.append(change)
-        if len({change.key for change in changes}) < len(changes):
-            raise Refuse(ErrorCode.INVALID_MESSAGE, "one place of a Kind stands twice in one Store")
-        self._check_room(kind, shelf, changes)
-        return changes
+            held = self._placed(now, shelf, values, Held(data, encoded, self.shelves.chain_of(signer), now))
+            if held.key in values:
+                raise Refuse(ErrorCode.INVALID_MESSAGE, "one place of a Kind stands twice in one Store")
+            values[held.key] = self._newer(now, shelf, held, data)
+        changes = [held for held in values.values() if shelf.newest(held.key) is not held]
+        self._check_count(kind, shelf, changes)
+        return _Part(kind.id, kind_data.generation_counter, list(values.values()), changes)
 
     def _check_value(
         self, now: float, request: Request, resource: bytes, kind: KindDefinition, data: StoredData, is_original: bool
@@ -257,144 +217,164 @@ class Storage:
             raise Refuse(ErrorCode.DATA_TOO_LARGE, f"a value of this Kind has at most {kind.max_size} bytes")
         return signer
 
-    def _check_newer(self, now: float, shelf: Shelf, kind: KindDefinition, data: StoredData, signer: Signer) -> _Change:
-        key = key_of(data)
-        there = shelf.values.get(key)
-        if there is not None and there.expires > now and data.storage_time <= there.data.storage_time:
-            # The very same value again is a retransmission or a replica refresh, and succeeds (notes 5.1).
-            if data.storage_time < there.data.storage_time or data.value != there.data.value:
-                raise Refuse(ErrorCode.DATA_TOO_OLD, "a value with this storage_time or a newer one is here")
-            return _Change(kind.id, key, there)
-        return _Change(kind.id, key, Held.signed_by(signer, data, now))
+    def _placed(self, now: float, shelf: Shelf, before: dict[bytes, Held], held: Held) -> Held:
+        """An entry to be appended goes behind the last one that exists (7.4.1.1), those before it in this Store too."""
+        if self._node.kinds.models[shelf.kind] is not DataModel.ARRAY or index_of(held.key) != APPEND:
+            return held
+        there = {**shelf.values, **shelf.staged, **before}
+        for other in there.values():
+            if other.signed[4:] == held.signed[4:] and other.storage_time == held.storage_time:
+                held.put_at(index_of(other.key))  # sent once more: it is there already (notes 5.1)
+                return held
+        index = 1 + max((index_of(key) for key, other in there.items() if other.exists), default=-1)
+        while (removed := there.get(index_key(index))) and removed.storage_time >= held.storage_time:
+            index += 1  # an entry removed later than this one was written
+        held.put_at(index)
+        return held
 
-    def _check_room(self, kind: KindDefinition, shelf: Shelf, changes: list[_Change]) -> None:
-        after = {key: held.data for key, held in shelf.values.items()}
-        after.update((change.key, change.held.data) for change in changes)
-        existing = sum(data_value(data).exists for data in after.values())
-        if existing > kind.max_count:
+    def _newer(self, now: float, shelf: Shelf, held: Held, data: StoredData) -> Held:
+        """The value that is to be there: a newer one than what is, or the very same (7, 7.4.1.1)."""
+        there = shelf.newest(held.key)
+        if there is None or there.expires <= now or held.storage_time > there.storage_time:
+            return held
+        # The same value again is a retransmission or a replica refresh, and succeeds (notes 5.1).
+        if not there.is_value(data):
+            raise Refuse(ErrorCode.DATA_TOO_OLD, "a value with this storage_time or a newer one is here")
+        return there
+
+    def _check_count(self, kind: KindDefinition, shelf: Shelf, changes: list[Held]) -> None:
+        keys = len(shelf.values) + len((shelf.staged.keys() | {held.key for held in changes}) - shelf.values.keys())
+        replaced = [shelf.newest(held.key) for held in changes]
+        existing = shelf.existing_then + sum(held.exists for held in changes)
+        if existing - sum(there is not None and there.exists for there in replaced) > kind.max_count:
             raise Refuse(ErrorCode.DATA_TOO_LARGE, f"at most {kind.max_count} values of this Kind in one place")
-        if len(after) > kind.max_count * (1 + limits.TOMBSTONE_FACTOR):
+        if keys > kind.max_count * (1 + limits.TOMBSTONE_FACTOR):
             raise Refuse(ErrorCode.DATA_TOO_LARGE, "too many removed values are still remembered here")
-        growth = sum(change.held.size for change in changes)
-        if self._bytes + growth > limits.MAX_STORED_BYTES or len(self._shelves) >= limits.MAX_RESOURCES:
+        if kind.model is DataModel.ARRAY and any(index_of(held.key) >= kind.max_count for held in changes):
+            # notes 5.9: an entry at the end of the world would make an array without end
+            raise Refuse(ErrorCode.DATA_TOO_LARGE, f"an array of this Kind ends before index {kind.max_count}")
+
+    def _check_room(self, resource: bytes, changes: list[Held]) -> None:
+        """What this peer can hold in all, and of one user (13.5.2)."""
+        growth: Counter[bytes] = Counter()
+        for held in changes:
+            growth[held.chain.user_name] += held.size
+        if (
+            self.shelves.bytes + sum(growth.values()) > limits.MAX_STORED_BYTES
+            or len(self.shelves) >= limits.MAX_RESOURCES
+        ):
             self._node.count("refused_store_full")
             raise Refuse(ErrorCode.DATA_TOO_LARGE, "this peer has no room left")
+        if any(self.shelves.bytes_of(user) + size > limits.MAX_USER_BYTES for user, size in growth.items()):
+            self._node.count("refused_user_quota")
+            raise Refuse(ErrorCode.DATA_TOO_LARGE, f"one user has at most {limits.MAX_USER_BYTES} bytes at this peer")
 
-    def _commit(self, now: float, body: StoreReq, changes: list[_Change], is_original: bool) -> None:
-        for kind_data in body.kind_data:
-            if not kind_data.values:
-                continue  # whoever brings no value has proved no right to a place here
-            shelf = self._put_up(body.resource, kind_data.kind)
-            changed = False
-            for change in changes:
-                if change.kind == kind_data.kind and shelf.values.get(change.key) is not change.held:
-                    self.put(now, shelf, change.key, change.held)
-                    changed = True
-            if not is_original:
-                # 7.4.1.1: taken over as it is; never backwards, since a late replica may be overtaken.
-                shelf.generation = max(shelf.generation, kind_data.generation_counter)
-            elif changed:
-                shelf.generation = shelf.generation % limits.MAX_GENERATION + 1  # a replica may have brought the last
-        self._node.count("stores_original" if is_original else "stores_replica")
+    # --- changes --------------------------------------------------------------------------------------
+
+    def _stage(self, now: float, resource: bytes, part: _Part, is_original: bool) -> list[_Staged]:
+        """On the way to the disk; shown to nobody until it is there."""
+        if not part.values:
+            return []  # whoever brings no value has proved no right to a place here
+        shelf = self.shelves.put_up(resource, part.kind)
+        if not is_original:
+            # 7.4.1.1: taken over as it is; never backwards, since a late replica may be overtaken.
+            generation = max(shelf.next_generation, part.generation)
+        elif part.changes:
+            generation = shelf.next_generation % limits.MAX_GENERATION + 1  # a replica may have brought the last
+        else:
+            generation = shelf.next_generation
+        changes = [self.stage(now, shelf, held, generation) for held in part.changes]
+        if not changes and generation != shelf.next_generation:
+            shelf.next_generation = generation
+            self.ledger.counter(shelf)
+            changes = [_Staged(shelf, None, generation)]
+        return changes
+
+    def stage(self, now: float, shelf: Shelf, held: Held, generation: int) -> _Staged:
+        shelf.staged[held.key] = held
+        shelf.next_generation = generation
+        if self.shelves.hold(held):
+            self.ledger.chain(held.chain)
+        self.ledger.value(now, shelf, held, generation)
+        return _Staged(shelf, held, generation)
+
+    def _settle(self, now: float, staged: list[_Staged], failure: str | None) -> None:
+        """What is on the disk takes its place; what is not is forgotten."""
+        for shelf, held, generation in staged:
+            if failure is None:
+                shelf.generation = generation
+            if held is not None:
+                there = shelf.values.get(held.key)
+                if failure is None and (there is None or there.storage_time <= held.storage_time):
+                    self._put(now, shelf, held)
+                else:
+                    self._release(held)
+            shelf.unstage(held)
+            if not shelf.values and not shelf.staged:
+                if shelf.generation:
+                    self.shelves.remember(now, shelf)
+                else:
+                    self.shelves.take_down(shelf)
+
+    def take_over(self, now: float, shelf: Shelf, held: Held, generation: int) -> None:
+        """A newer value that another peer has (7.4.1.1): kept once it is on the disk."""
+        staged = [self.stage(now, shelf, held, generation)]
+
+        def over(now: float, failure: str | None) -> None:
+            self._settle(now, staged, failure)
+            if failure is None:
+                self.replication.received(now, shelf, held)
+
+        self.ledger.after(now, over)
+
+    def restored(self, now: float, shelf: Shelf, held: Held) -> None:
+        """A value from the disk. We may be the only one who brings it back: whoever is responsible is to get it."""
+        self.shelves.hold(held)
+        self._put(now, shelf, held)
+        self.replication.owe(now, shelf, held)
+
+    def _has(self, now: float, resource: bytes, kind: int, held: Held) -> bool:
+        shelf = self.shelf(resource, kind)
+        there = shelf.values.get(held.key) if shelf else None
+        return there is not None and there.storage_time >= held.storage_time
+
+    def _put(self, now: float, shelf: Shelf, held: Held) -> None:
+        there = shelf.values.get(held.key)
+        self.shelves.put(shelf, held)
+        if there is not None:
+            self._release(there)
+        self._sweep_later(now)
+
+    def _release(self, held: Held) -> None:
+        if self.shelves.release(held):
+            self.ledger.chain(held.chain)
+
+    def drop(self, now: float, shelf: Shelf, held: Held) -> None:
+        self.shelves.remove(now, shelf, held)
+        self._release(held)
+        self.ledger.no_value(shelf, held.key)
+        self._sweep_later(now)
 
     # --- lifetimes -----------------------------------------------------------------------------------
 
-    def put(self, now: float, shelf: Shelf, key: bytes, held: Held) -> None:
-        there = shelf.values.get(key)
-        self._bytes += held.size - (there.size if there else 0)
-        shelf.values[key] = held
-        self._sweep_at(max(held.expires, now + 1.0))
-
-    def drop(self, now: float, resource: bytes, kind: int, key: bytes) -> None:
-        shelf = self._shelves[resource][kind]
-        self._bytes -= shelf.values.pop(key).size
-        shelf.empty_since = now
-
-    def _sweep_at(self, when: float) -> None:
+    def _sweep_later(self, now: float) -> None:
+        """At the next end of a life, but not more than once a second."""
+        end = self.shelves.next_end
+        if end is None:
+            return
+        when = max(end, now + 1.0)
         if self._sweep is not None and self._sweep.active:
             if self._sweep.when <= when:
                 return
             self._sweep.cancel()
-        self._sweep = self._node.timers.at(when, self._remove_expired)
+        self._sweep = self._node.timers.at(when, self._remove_what_is_over)
 
-    def _remove_expired(self, now: float) -> None:
-        for resource, kind, key, held in self.everything():
-            if held.expires <= now:
-                self.drop(now, resource, kind, key)
+    def _remove_what_is_over(self, now: float) -> None:
+        for shelf, held in self.shelves.over(now):
+            if held is not None:
+                self.drop(now, shelf, held)
                 self._node.count("values_expired")
-        self._forget_counters(now)
-        ends = (
-            min((held.expires for held in shelf.values.values()), default=shelf.empty_since + limits.COUNTER_MEMORY)
-            for kinds in self._shelves.values()
-            for shelf in kinds.values()
-        )
-        first = min(ends, default=None)
-        if first is not None:
-            self._sweep_at(max(first, now + 1.0))
-
-    def _forget_counters(self, now: float) -> None:
-        """A counter outlives its values for a while, so that a new value does not start below it (notes 5.3)."""
-        for resource, kinds in list(self._shelves.items()):
-            for kind, shelf in list(kinds.items()):
-                if not shelf.values and now - shelf.empty_since >= limits.COUNTER_MEMORY:
-                    del kinds[kind]
-                    places = self._places[kind]
-                    del places[bisect_left(places, resource)]
-            if not kinds:
-                del self._shelves[resource]
-
-    # --- over a restart ------------------------------------------------------------------------------
-
-    def export(self, now: float) -> bytes:
-        stores = []
-        for resource, kind, _key, held in self.everything():
-            data = held.passed_on(now)
-            if data is not None:
-                generation = self._shelves[resource][kind].generation
-                store = StoreReq(resource, 1, (StoreKindData(kind, generation, (data,)),))
-                stores.append((codec.encode_struct(store), [c.certificate for c in held.certificates]))
-        return msgspec.msgpack.encode(_Export(self._node.wall_ms(now), stores, self._node.writer.last_times()))
-
-    def import_(self, now: float, data: bytes) -> int:
-        try:
-            export = msgspec.msgpack.decode(data, type=_Export)
-        except msgspec.DecodeError as error:
-            raise ConfigError(f"these bytes are not an exported store: {error}") from None
-        self._node.writer.remember_times(export.last_times)
-        away = max(0, self._node.wall_ms(now) - export.wall_ms) // 1000
-        kept = sum(self._import_one(now, away, store, certificates) for store, certificates in export.stores)
-        self.replication.neighbours_changed(now, failed=False)
-        return kept
-
-    def _import_one(self, now: float, away: int, encoded: bytes, ders: list[bytes]) -> int:
-        """One value back on its shelf, if its life goes on and its signature and access control still hold."""
-        certificates = tuple(GenericCertificate(CertificateType.X509, der) for der in ders)
-        try:
-            store = codec.decode_struct(StoreReq, encoded, self._node.overlay.node_id_length, self._node.kinds.models)
-            kind_data = store.kind_data[0]
-            data = kind_data.values[0]
-            kind = self._node.kinds.get(kind_data.kind)
-            signer = self._node.verify_value(now, store.resource, kind_data.kind, data, certificates)
-        except (WireError, TrustError, TypeError):
-            self._node.count("import_refused")
-            return 0
-        if kind is None or data.lifetime <= away or not self._node.kinds.permits(store.resource, kind, data, signer):
-            self._node.count("import_refused")
-            return 0
-        shelf = self._put_up(store.resource, kind.id)
-        there = shelf.values.get(key_of(data))
-        if there is None or there.data.storage_time < data.storage_time:
-            lived = msgspec.structs.replace(data, lifetime=data.lifetime - away)
-            held = Held(lived, certificates, now)
-            held.owned = True  # we may be the only one who brings it back: whoever is responsible now is to get it
-            self.put(now, shelf, key_of(data), held)
-            shelf.generation = max(shelf.generation, kind_data.generation_counter)
-        return 1
-
-
-class _Export(msgspec.Struct):
-    """wall_ms: when it was made. stores: (encoded StoreReq with one value, certificates as DER)."""
-
-    wall_ms: int
-    stores: list[tuple[bytes, list[bytes]]]
-    last_times: list[tuple[bytes, int, bytes, int]]
+            else:
+                self.shelves.take_down(shelf)
+                self.ledger.no_shelf(shelf)
+        self._sweep_later(now)

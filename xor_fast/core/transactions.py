@@ -52,13 +52,15 @@ def _said(error: ErrorResponse) -> str:
 
 
 class Answer(NamedTuple):
-    """The verified success answer to a request. hops: nodes that forwarded it on the way back; rtt in seconds."""
+    """The verified success answer to a request. hops: nodes that forwarded it on the way back; rtt in seconds; encoded:
+    the message as it came."""
 
     body: Body | bytes
     signer: Signer
     message: Message
     hops: int
     rtt: float
+    encoded: bytes
 
 
 Done = Callable[[float, Answer | RequestFailed], None]
@@ -214,7 +216,7 @@ class Transactions:
 
     # --- answers to our requests ---------------------------------------------------------------------
 
-    def receive(self, now: float, message: Message, signer: Signer) -> None:
+    def receive(self, now: float, message: Message, signer: Signer, encoded: bytes) -> None:
         """A verified answer (or Error) addressed to us."""
         transaction_id = message.header.transaction_id
         pending = self._pending.get(transaction_id)
@@ -233,7 +235,7 @@ class Transactions:
         else:
             self.cancel(transaction_id)
             hops = max(0, self._node.overlay.initial_ttl - message.header.ttl)
-            pending.done(now, Answer(message.body, signer, message, hops, now - pending.sent_at))
+            pending.done(now, Answer(message.body, signer, message, hops, now - pending.sent_at, encoded))
 
     def _wrong_node(self, pending: _Pending, message: Message) -> None:
         if isinstance(message.body, ErrorResponse) and message.body.error_code in TRANSIT_ERRORS:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xor_fast import limits
 from xor_fast.cext import codec
+from xor_fast.config import KindDefinition
 from xor_fast.core.lookup import Finding
-from xor_fast.core.storage import Held, data_value, key_of
 from xor_fast.core.transactions import Answer
+from xor_fast.core.values import FINAL, Held, data_value, key_of
 from xor_fast.errors import ErrorCode, RequestFailed, StateError, TrustError
 from xor_fast.messages import (
+    ArrayEntry,
+    ArrayRange,
     Code,
     DataModel,
     DataValue,
@@ -35,11 +38,11 @@ if TYPE_CHECKING:
 
 
 class NewValue(NamedTuple):
-    """A value to store. key: of a dictionary entry, None for a single value. lifetime: seconds.
+    """A value to store. lifetime: seconds. exists=False removes what is there (7.4.1.3).
 
-    exists=False removes what is there (7.4.1.3)."""
+    key: of a dictionary entry; of an array entry its index, APPEND for one behind the last; None for a single value."""
 
-    key: bytes | None
+    key: bytes | int | None
     value: bytes
     lifetime: int
     exists: bool = True
@@ -55,9 +58,10 @@ class Stored(NamedTuple):
 
 
 class FetchedValue(NamedTuple):
-    """lifetime: seconds left. storage_time: ms since 1970, as its writer set it."""
+    """key: as in NewValue; the index of an array entry is the storing peer's word and nobody else's (7.4.2.2).
+    lifetime: seconds left. storage_time: ms since 1970, as its writer set it."""
 
-    key: bytes | None
+    key: bytes | int | None
     value: bytes
     signer: Signer
     lifetime: int
@@ -78,6 +82,36 @@ class Fetched(NamedTuple):
         return self.rejected > 0
 
 
+class Proven(NamedTuple):
+    """A fetched value that may be there. encoded: as it was signed (`codec.stored_as_signed`)."""
+
+    data: StoredData
+    encoded: bytes
+    signer: Signer
+
+
+def _entry(kind: KindDefinition, value: NewValue) -> DataValue | ArrayEntry | DictionaryEntry:
+    """StateError if the value does not fit the data model of its Kind."""
+    plain = DataValue(value.exists, value.value)
+    if isinstance(value.key, bytes) and kind.model is DataModel.DICTIONARY:
+        return DictionaryEntry(value.key, plain)
+    if isinstance(value.key, int) and kind.model is DataModel.ARRAY:
+        return ArrayEntry(value.key, plain)
+    if value.key is None and kind.model is DataModel.SINGLE:
+        return plain
+    raise StateError("the key of a dictionary value is bytes, that of an array entry an index; a single value has none")
+
+
+def _fetched(data: StoredData, signer: Signer) -> FetchedValue:
+    entry = data.value
+    key: bytes | int | None = None
+    if isinstance(entry, DictionaryEntry):
+        key = entry.key
+    elif isinstance(entry, ArrayEntry):
+        key = entry.index
+    return FetchedValue(key, data_value(data).value, signer, data.lifetime, data.storage_time)
+
+
 def _stored(kind: int, answer: Answer) -> Stored | RequestFailed:
     assert isinstance(answer.body, StoreAns)
     for response in answer.body.kind_responses:
@@ -89,7 +123,7 @@ def _stored(kind: int, answer: Answer) -> Stored | RequestFailed:
 class Writer:
     def __init__(self, node: "Node") -> None:
         self._node = node
-        self._last_times: dict[tuple[bytes, int, bytes], int] = {}
+        self._last: dict[tuple[bytes, int, bytes], tuple[int, int]] = {}  # storage_time and end of what we wrote there
 
     # --- Store ---------------------------------------------------------------------------------------
 
@@ -104,8 +138,7 @@ class Writer:
         definition = self._node.kinds.get(kind)
         if definition is None:
             raise StateError(f"Kind {kind} is not known: add it to node.kinds first")
-        is_dictionary = definition.model is DataModel.DICTIONARY
-        signed = tuple(self._sign(now, resource, kind, value, is_dictionary) for value in values)
+        signed = tuple(self._sign(now, resource, definition, value) for value in values)
         body = StoreReq(resource, 0, (StoreKindData(kind, 0, signed),))
         tries_left = limits.STORE_TRIES
 
@@ -126,100 +159,101 @@ class Writer:
 
         attempt(now)
 
-    def _sign(self, now: float, resource: bytes, kind: int, value: NewValue, is_dictionary: bool) -> StoredData:
-        if is_dictionary is (value.key is None):
-            raise StateError("a dictionary value needs a key, and only a dictionary value has one")
-        place = (resource, kind, value.key or b"")
-        # Our clock may have stepped back; our values may not (7, notes 5.18).
-        time = max(self._node.wall_ms(now), self._last_times.get(place, 0) + 1)
-        self._last_times[place] = time
-        plain = DataValue(value.exists, value.value)
-        entry = DictionaryEntry(value.key, plain) if value.key is not None else plain
+    def _sign(self, now: float, resource: bytes, kind: KindDefinition, value: NewValue) -> StoredData:
+        entry = _entry(kind, value)
+        place = (resource, kind.id, key_of(StoredData(0, 0, entry)))
+        last, ends = self._last.get(place, (0, 0))
+        wall = self._node.wall_ms(now)
+        time = max(wall, last + 1)  # our clock may have stepped back; our values may not (7, notes 5.18)
+        # A removal has to outlive what it removes, wherever that may come back from (7.4.1.3).
+        lifetime = value.lifetime if value.exists else max(value.lifetime, (ends - wall + 999) // 1000)
+        self.remember(place, time, max(ends, wall + 1000 * lifetime))
+        self._node.storage.ledger.written(*place, *self._last[place])
         identity = self._node.identity
-        signed = codec.value_signature_input(resource, kind, time, entry, identity.signer)
-        return StoredData(time, value.lifetime, entry, identity.sign(signed))
+        signed = codec.value_signature_input(resource, kind.id, time, entry, identity.signer)
+        return StoredData(time, lifetime, entry, identity.sign(signed))
 
-    def last_times(self) -> list[tuple[bytes, int, bytes, int]]:
-        """(Resource-ID, Kind-ID, key, storage_time) of what we wrote last, to be kept over a restart."""
-        return [(*place, time) for place, time in self._last_times.items()]
+    def last(self, place: tuple[bytes, int, bytes]) -> tuple[int, int]:
+        """storage_time and end (ms since 1970) of what we wrote there last, to be kept over a restart."""
+        return self._last.get(place, (0, 0))
 
-    def remember_times(self, times: list[tuple[bytes, int, bytes, int]]) -> None:
-        for resource, kind, key, time in times:
-            place = (resource, kind, key)
-            self._last_times[place] = max(time, self._last_times.get(place, 0))
+    def remember(self, place: tuple[bytes, int, bytes], storage_time: int, ends_ms: int) -> None:
+        self._last[place] = max(self.last(place), (storage_time, ends_ms))
 
     # --- Fetch ---------------------------------------------------------------------------------------
 
     def fetch(
-        self, now: float, resource: bytes, kind: int, done: Callable[[float, Fetched | RequestFailed], None]
+        self,
+        now: float,
+        resource: bytes,
+        kind: int,
+        done: Callable[[float, Fetched | RequestFailed], None],
+        which: Sequence[bytes | ArrayRange] = (),
     ) -> None:
         def judge(now: float, answer: Answer) -> Finding[Fetched]:
             proven, rejected = self._prove(now, resource, kind, answer)
-            values = tuple(
-                FetchedValue(
-                    key_of(data) if isinstance(data.value, DictionaryEntry) else None,
-                    data_value(data).value,
-                    signer,
-                    data.lifetime,
-                    data.storage_time,
-                )
-                for data, signer in proven
-                if data_value(data).exists
-            )
+            values = tuple(_fetched(data, signer) for data, _, signer in proven if data_value(data).exists)
             fetched = Fetched(values, rejected, answer.signer.node_id, answer.hops)
             return Finding(fetched, is_proven=bool(proven), is_doubtful=bool(rejected and not proven))
 
-        self._node.lookups.fetch(now, FetchReq(resource, (self._all_of(kind),)), judge, done)
+        self._node.lookups.fetch(now, FetchReq(resource, (self._specifier(kind, which),)), judge, done)
 
-    def _all_of(self, kind: int) -> StoredDataSpecifier:
-        """Every value: no dictionary key is named (7.4.2.1); a single value has no specifier."""
-        is_dictionary = self._node.kinds.models.get(kind) is DataModel.DICTIONARY
-        return StoredDataSpecifier(kind, 0, () if is_dictionary else None)
+    def _specifier(self, kind: int, which: Sequence[bytes | ArrayRange] = ()) -> StoredDataSpecifier:
+        """By default every value (7.4.2.1): no key named, the whole array, no specifier for a single value."""
+        model = self._node.kinds.models.get(kind)
+        if model is DataModel.ARRAY:
+            return StoredDataSpecifier(kind, 0, tuple(which) or (ArrayRange(0, FINAL),))  # type: ignore[arg-type]
+        return StoredDataSpecifier(kind, 0, tuple(which) if model is DataModel.DICTIONARY else None)  # type: ignore[arg-type]
 
-    def _prove(
-        self, now: float, resource: bytes, kind: int, answer: Answer
-    ) -> tuple[list[tuple[StoredData, Signer]], int]:
+    def _prove(self, now: float, resource: bytes, kind: int, answer: Answer) -> tuple[list[Proven], int]:
         """The values whose signature and access control hold, and the number of the others (7.4.2.2)."""
         definition = self._node.kinds.get(kind)
         assert isinstance(answer.body, FetchAns)
-        proven: list[tuple[StoredData, Signer]] = []
+        proven: list[Proven] = []
         rejected = 0
+        signed = iter(codec.stored_as_signed(answer.encoded))
         for response in answer.body.kind_responses:
-            if definition is None or response.kind != kind:
-                rejected += len(response.values)
-                continue
             for data in response.values:
-                if not data_value(data).exists and not data.signature.signature_value:
-                    continue  # synthetic: there is nothing there, and nothing to prove
-                bucket = answer.message.security.certificates
-                try:
-                    signer = self._node.verify_value(now, resource, kind, data, bucket)
-                except TrustError:
+                encoded = next(signed)
+                if definition is None or response.kind != kind:
                     rejected += 1
-                    continue
-                if self._node.kinds.permits(resource, definition, data, signer):
-                    proven.append((data, signer))
+                elif not data_value(data).exists and not data.signature.signature_value:
+                    continue  # synthetic: there is nothing there, and nothing to prove
+                elif signer := self._signer_of(now, resource, definition, data, answer):
+                    proven.append(Proven(data, encoded, signer))
                 else:
                     rejected += 1
         self._node.count("fetched_values_rejected", rejected)
         return proven, rejected
 
+    def _signer_of(
+        self, now: float, resource: bytes, kind: KindDefinition, data: StoredData, answer: Answer
+    ) -> Signer | None:
+        """None unless it may be there."""
+        try:
+            signer = self._node.verify_value(now, resource, kind.id, data, answer.message.security.certificates)
+        except TrustError:
+            return None
+        return signer if self._node.kinds.permits(resource, kind, data, signer) else None
+
     def resync(self, now: float, node_id: bytes, resource: bytes, kind: int) -> None:
         """Another peer has newer values than we do: take them over, if they prove themselves (7.4.1.1)."""
 
         def answered(now: float, outcome: Answer | RequestFailed) -> None:
-            shelf = self._node.storage.shelf(resource, kind)
+            storage = self._node.storage
+            shelf = storage.shelf(resource, kind)
             if isinstance(outcome, RequestFailed) or shelf is None:
                 return
             assert isinstance(outcome.body, FetchAns)
-            for data, signer in self._prove(now, resource, kind, outcome)[0]:
-                there = shelf.values.get(key_of(data))
-                if there is None or there.data.storage_time < data.storage_time:
-                    self._node.storage.put(now, shelf, key_of(data), Held.signed_by(signer, data, now))
-                    self._node.count("values_resynchronised")
             theirs = [response.generation for response in outcome.body.kind_responses if response.kind == kind]
-            shelf.generation = max(shelf.generation, *theirs, 0)
+            generation = max(shelf.next_generation, *theirs, 0)
+            for data, encoded, signer in self._prove(now, resource, kind, outcome)[0]:
+                there = shelf.newest(key_of(data))
+                if there is None or there.storage_time < data.storage_time:
+                    held = Held(data, encoded, storage.shelves.chain_of(signer), now)
+                    storage.take_over(now, shelf, held, generation)
+                    self._node.count("values_resynchronised")
 
         destination = (Destination(DestinationType.NODE, node_id),)
-        body = FetchReq(resource, (self._all_of(kind),))
+        body = FetchReq(resource, (self._specifier(kind),))
         self._node.request(now, destination, Code.FETCH_REQ, body, answered)

@@ -12,11 +12,11 @@ from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
 from xor_fast import limits
-from xor_fast.actions import Action, Address, ClosePort, Dial, Hangup, Left, Notice, OpenPort
+from xor_fast.actions import Action, Address, ClosePort, Dial, Hangup, Left, Notice, OpenPort, Persist
 from xor_fast.errors import RequestFailed, StateError
-from xor_fast.net import vault
 from xor_fast.net.applications import Application, Applications
 from xor_fast.net.dialer import Dialer
+from xor_fast.net.disk import Disk, Reports
 from xor_fast.net.journal import Journal
 from xor_fast.net.links import Links
 from xor_fast.net.listener import Listener, address_of
@@ -35,6 +35,8 @@ class Peer:
 
     sock   a listening socket (`listener.bind`) for overlay links, owned by the peer from now on; None for a client
     hosts  IP addresses for the ports of AppAttach; by default that of `sock`, or 127.0.0.1
+    disk   where what is stored here is kept, owned by the peer from now on; what is on it is taken back at once. For a
+           node made `durable`; without one such a node forgets all when it ends
 
     Make the node with the addresses other nodes reach `sock` at. `async with Peer(...) as peer` closes it at the end.
     """
@@ -47,6 +49,7 @@ class Peer:
         *,
         hosts: tuple[str, ...] = (),
         journal: Journal | None = None,
+        disk: Disk | None = None,
     ) -> None:
         self.node = node
         self.journal: Journal = journal or Journal()
@@ -69,6 +72,9 @@ class Peer:
                 sock, tls, self._links.accepted, limits.MAX_HANDSHAKES, self.journal, self._counts
             )
         self._set_wall()
+        self._disk = disk
+        if disk is not None:
+            self._restore(disk)
 
     async def __aenter__(self) -> "Peer":
         return self
@@ -151,6 +157,8 @@ class Peer:
             await asyncio.sleep(0.01)
         for transport in self._links.open | self._applications.open:
             transport.abort()
+        if self._disk is not None:
+            self._disk.close()
 
     # --- what the owner may ask ---
 
@@ -173,17 +181,34 @@ class Peer:
         """The connection an `AppConnection` speaks of. It is closed when nobody takes it within APP_ATTACH_TIMEOUT."""
         return self._applications.take(ticket)
 
-    def save(self, path: str) -> None:
-        """Write what the node stores for others, for a clean restart."""
-        vault.save(path, self.node.export_store(monotonic()))
+    # --- the disk ---
 
-    def restore(self, path: str) -> None:
-        """Read what `save` wrote, if there is something; a damaged file is set aside and said in the log."""
-        data, complaint = vault.load(path)
-        if complaint:
+    def _restore(self, disk: Disk) -> None:
+        for complaint in disk.complaints:
             self.journal.say("warning", complaint)
-        if data is not None:
-            self.call(self.node.import_store, data)
+        self.call(self.node.restore, disk.records())
+        disk.start(self._report)
+
+    def _report(self, reports: Reports) -> None:
+        """In the thread of the disk."""
+        self._loop.call_soon_threadsafe(self._written, reports)
+
+    def _persist(self, action: Persist) -> None:
+        if self._disk is not None:
+            self._disk.write(action.ticket, action.records)
+        else:
+            self.call(self.node.persisted, action.ticket)
+
+    def _written(self, reports: Reports) -> None:
+        if self._closed:
+            return
+        now = monotonic()
+        for ticket, failure in reports:
+            if failure is None:
+                self.node.persisted(now, ticket)
+            else:
+                self.node.persist_failed(now, ticket, failure)
+        self.turn()
 
     # --- the turn ---
 
@@ -208,6 +233,8 @@ class Peer:
                 self._dialer.open_port(action)
             case ClosePort():
                 self._dialer.close_port(action)
+            case Persist():
+                self._persist(action)
             case Notice(level, text):
                 self.journal.say(level, text)
             case Left():

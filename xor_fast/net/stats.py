@@ -49,7 +49,7 @@ def status(peer: "Peer") -> dict[str, Any]:
             }
             for link in switch.links()
         ],
-        "store": {"resources": storage.resources(), "values": len(storage), "bytes": storage.bytes_held},
+        "store": {"resources": len(storage.shelves), "values": len(storage), "bytes": storage.shelves.bytes},
         "counters": dict(sorted(peer.counters.items())),
     }
 

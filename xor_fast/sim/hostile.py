@@ -6,9 +6,7 @@ They hold right certificates and keep the framing, so no link shows what they ar
 from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
-
-from xor_fast.cext import wire
+from xor_fast.cext import codec, wire
 from xor_fast.core.node import Node
 from xor_fast.core.request import Refuse, Request
 from xor_fast.errors import ErrorCode
@@ -16,7 +14,6 @@ from xor_fast.messages import (
     Body,
     Code,
     DataValue,
-    DictionaryEntry,
     FetchAns,
     FetchKindResponse,
     GenericCertificate,
@@ -124,6 +121,11 @@ def _forged(response: FetchKindResponse) -> FetchKindResponse:
 
 
 def _forged_value(data: StoredData) -> StoredData:
-    forged = DataValue(True, b"forged")
-    value = DictionaryEntry(data.value.key, forged) if isinstance(data.value, DictionaryEntry) else forged
-    return msgspec.structs.replace(data, value=value, storage_time=data.storage_time + 1)
+    """A value is served as it was signed: key, value and signature, one behind the other (7.1)."""
+    signed = data.value
+    if not isinstance(signed, bytes):
+        return data  # a synthetic one
+    key = signed[: 2 + int.from_bytes(signed[:2])]
+    signature = signed[len(key) + 5 + int.from_bytes(signed[len(key) + 1 : len(key) + 5]) :]
+    forged = key + codec.encode_struct(DataValue(True, b"forged")) + signature
+    return StoredData(data.storage_time + 1, data.lifetime, forged)

@@ -6,7 +6,7 @@ A place is one key of one user. Each place has one writer, whose storage times t
 from collections.abc import Iterator
 
 from xor_fast.core.node import Fetched
-from xor_fast.core.storage import data_value
+from xor_fast.messages import DataModel
 from xor_fast.sim.storm import Machine, Storm
 from xor_fast.sim.world import Host
 
@@ -94,11 +94,12 @@ class Promises:
         """Nothing is readable that its writer did not write there. must_be_new: nothing older than was promised."""
         found: dict[bytes, int] = {}
         for value in outcome.values:
-            place = self.places.get((resource, value.key or b""))
+            assert isinstance(value.key, bytes)
+            place = self.places.get((resource, value.key))
             write = place.writes.get(value.storage_time) if place else None
             if write is None or not write.exists or write.value != value.value:
                 self._wrong(f"{reader.name} read {value.value!r} of {value.storage_time}: never written there")
-            found[value.key or b""] = value.storage_time
+            found[value.key] = value.storage_time
         if not must_be_new:
             return
         for (there, key), place in self.places.items():
@@ -211,7 +212,8 @@ class Promises:
 def contents(host: Host) -> dict[Spot, tuple[int, bool, bytes]]:
     """What a host holds: storage_time, does it exist, the value."""
     held = {}
-    for resource, _, key, there in host.node.storage.everything():
-        value = data_value(there.data)
-        held[resource, key] = (there.data.storage_time, value.exists, value.value)
+    everywhere = bytes(16)
+    for shelf in host.node.storage.shelves.within(everywhere, everywhere):
+        for key, there in shelf.values.items():
+            held[shelf.resource, key] = (there.storage_time, there.exists, there.value(DataModel.DICTIONARY))
     return held

@@ -12,6 +12,7 @@ from xor_fast import limits
 from xor_fast.actions import Address, Dial
 from xor_fast.config import Overlay
 from xor_fast.core.node import Tuning
+from xor_fast.sim.disk import VirtualDisk
 from xor_fast.sim.hostile import Liar, swallow
 from xor_fast.sim.world import KERNEL_KEEPALIVE, PORT, Connection, Host, World
 from xor_fast.trust.signatures import Identity, Verifier
@@ -28,7 +29,7 @@ class Machine:
         self.verifier = verifier
         self.address: Address = address
         self.host: Host | None = None  # the present run
-        self.disk: bytes | None = None  # what is there while it is down
+        self.disk: VirtualDisk | None = None  # what is there while it is down
         self.is_due = False  # down, and on its way back
         self.clock: float = 0.0  # seconds its wall clock is off
         self.liar: Liar | None = None
@@ -82,18 +83,16 @@ class Storm(World):
             self.machines.append(Machine(count, identity, verifier, address))
         return self.machines[number]
 
-    def boot(self, machine: Machine, disk: bytes | None = None) -> Host:
+    def boot(self, machine: Machine, disk: VirtualDisk | None = None) -> Host:
         """The next run of a machine, not yet joined."""
-        host = self.add(machine.identity, machine.verifier, machine.address)
+        wall_ms = self.wall_ms + int(1000 * machine.clock)
+        host = self.add(machine.identity, machine.verifier, machine.address, disk, wall_ms)
         machine.host, machine.disk, machine.is_due = host, None, False
         self.machine_of[host] = machine
         self._dark.discard(host.address)
-        self.set_clock(machine, machine.clock)
-        if disk is not None:
-            host.node.import_store(self.now, disk)
         return host
 
-    def join(self, machine: Machine, disk: bytes | None = None) -> None:
+    def join(self, machine: Machine, disk: VirtualDisk | None = None) -> None:
         host = self.boot(machine, disk)
         bootstrap = [self.machine(number).address for number in range(self._bootstraps)]
         self._weather.shuffle(bootstrap)
@@ -114,7 +113,7 @@ class Storm(World):
         if machine.liar is not None:
             machine.liar.stop()
             machine.liar = None
-        machine.disk = host.node.export_store(self.now) if fate == "disk" else None
+        machine.disk = host.disk if fate == "disk" else None
         if silently:
             self._dark.add(host.address)
             self.vanish(host)

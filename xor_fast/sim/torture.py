@@ -229,7 +229,7 @@ class _Torture:
         outcomes: list[Stored | RequestFailed] = []
         node.store(self.storm.now, spot[0], KIND.id, [NewValue(node.node_id, value, LIFETIME, exists)], done)
         # Its time is the writer's to choose; it has to remember it (notes 5.18).
-        write.time = next(time for *place, time in node.writer.last_times() if place == [spot[0], KIND.id, spot[1]])
+        write.time = node.writer.last((spot[0], KIND.id, spot[1]))[0]
         self.promises.wished(spot, write)
         for outcome in outcomes:
             self._written(spot, write, outcome)

@@ -11,9 +11,10 @@ from hashlib import sha256
 from random import Random
 
 from xor_fast import limits
-from xor_fast.actions import Address, ClosePort, Dial, Hangup, Left, Notice, OpenPort, Purpose
+from xor_fast.actions import Address, ClosePort, Dial, Hangup, Left, Notice, OpenPort, Persist, Purpose
 from xor_fast.config import Overlay
 from xor_fast.core.node import Node, Tuning
+from xor_fast.sim.disk import LATENCY, VirtualDisk
 from xor_fast.trust.signatures import Identity, Verifier
 
 START_MS = 1_800_000_000_000  # the wall clock of every node when the world begins
@@ -47,6 +48,8 @@ class Host:
         verifier: Verifier,
         node_random: Random,
         address: Address | None = None,
+        disk: VirtualDisk | None = None,
+        wall_ms: int | None = None,
     ) -> None:
         self.world = world
         self.index = index
@@ -54,8 +57,15 @@ class Host:
         self.address: Address = address or (f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}", PORT)
         self.certificates: list[bytes] = [c.certificate for c in identity.certificates]  # what its TLS end shows
         self.node: Node = Node(
-            world.overlay, identity, verifier, node_random, addresses=(self.address,), tuning=world.tuning
+            world.overlay,
+            identity,
+            verifier,
+            node_random,
+            addresses=(self.address,),
+            tuning=world.tuning,
+            durable=True,
         )
+        self.disk: VirtualDisk = disk or VirtualDisk()
         self.alive = True
         self.is_mute = False  # takes bytes and does nothing: a hung process
         self.asleep_until: float = 0.0  # whatever happens to it waits until then: a machine without a moment for it
@@ -65,7 +75,8 @@ class Host:
         self.wake_at: float | None = None
         self.notices: list[str] = []
         self.has_left = False
-        self.node.set_wall(world.now, world.wall_ms)
+        self.node.set_wall(world.now, world.wall_ms if wall_ms is None else wall_ms)
+        self.node.restore(world.now, self.disk.content())
 
 
 class World:
@@ -135,10 +146,17 @@ class World:
 
     # --- hosts ---------------------------------------------------------------------------------------
 
-    def add(self, identity: Identity, verifier: Verifier, address: Address | None = None) -> Host:
-        """address: by default one of its own; that of a host that was killed for its next run."""
+    def add(
+        self,
+        identity: Identity,
+        verifier: Verifier,
+        address: Address | None = None,
+        disk: VirtualDisk | None = None,
+        wall_ms: int | None = None,
+    ) -> Host:
+        """address, disk: by default its own; those of a host that was killed for its next run. wall_ms: its clock."""
         index = len(self.hosts) + 1
-        host = Host(self, index, identity, verifier, self.random(f"node {index}"), address)
+        host = Host(self, index, identity, verifier, self.random(f"node {index}"), address, disk, wall_ms)
         self.hosts.append(host)
         self._by_address[host.address] = (host, None)
         return host
@@ -162,6 +180,8 @@ class World:
     def _end(self, host: Host, what: str) -> None:
         host.alive = False
         self.record(what, host)
+        if host.disk.under_way:
+            host.disk.crash(self.random(f"disk {host.index}"))
         self._by_address.pop(host.address, None)
         for address in host.ports.values():
             self._by_address.pop(address, None)
@@ -215,11 +235,21 @@ class World:
             self._call(host, lambda: host.node.port_opened(self.now, action.ticket, (address,)), self._latency[0])
         elif isinstance(action, ClosePort):
             self._by_address.pop(host.ports.pop(action.ticket, ("", 0)), None)
+        elif isinstance(action, Persist):
+            host.disk.under_way.append(action)
+            self._call(host, partial(self._persist, host, action), LATENCY)
         elif isinstance(action, Notice):
             host.notices.append(f"{self.now:.3f} {action.level}: {action.text}")
         elif isinstance(action, Left):
             host.has_left = True
             self.kill(host)
+
+    def _persist(self, host: Host, persist: Persist) -> None:
+        failure = host.disk.write(persist)
+        if failure is None:
+            host.node.persisted(self.now, persist.ticket)
+        else:
+            host.node.persist_failed(self.now, persist.ticket, failure)
 
     def _call(self, host: Host, run: Callable[[], object], after: float) -> None:
         def call() -> None:
