@@ -65,6 +65,8 @@ cdef enum:
     DROP_INBOX_FULL
     DROP_ACK
     DROP_NO_MEMORY
+    VIA_SHORTENED
+    VIA_NOT_SHORTENED
     COUNTS
 
 
@@ -77,12 +79,17 @@ cdef enum:
     UNSUPPORTED_OPTION = 4
     INCOMPATIBLE = 5
     TOO_LARGE = 6
+    INVALID = 7
 
 
 cdef enum:
     VERSION = 0x0A
     FORWARD_CRITICAL = 0x01
     LAST_ANSWER = 0xFFFF        # the message code of Error: odd, and an answer all the same
+
+
+cdef enum:
+    ENTRY_SIZE = 24             # room for one entry of ours in a list
 
 
 cdef struct Rules:
@@ -108,6 +115,12 @@ cdef struct Passage:
     size_t via_count
     size_t stripped         # bytes of own entries at the start of the destination list
     Link* target            # where it goes on to; NULL: to ourselves
+    double now
+    # Only when via lists are shortened:
+    const uint8_t* inserted # in the place of what was stripped
+    size_t inserted_size
+    uint8_t way[ENTRY_SIZE] # an entry that is inserted
+    uint8_t via[ENTRY_SIZE] # an entry that is added
 
 
 cdef inline Outcome check(Passage* p, const Rules* rules) noexcept nogil:
@@ -216,7 +229,7 @@ cdef inline Outcome check_options(Passage* p) noexcept nogil:
 
 
 cdef inline int verdict_of(Outcome outcome) noexcept nogil:
-    """Which refusals the RFC wants answered (6.1, 6.3.2, 6.3.2.3, 6.6)."""
+    """Which refusals the RFC wants answered (6.1, 6.3.2, 6.3.2.3, 6.6, 13.6.5)."""
     if outcome == DELIVERED:
         return DELIVER
     if outcome == FORWARDED:
@@ -227,4 +240,6 @@ cdef inline int verdict_of(Outcome outcome) noexcept nogil:
         return UNSUPPORTED_OPTION
     if outcome == DROP_OVERLAY or outcome == DROP_VERSION:
         return INCOMPATIBLE
+    if outcome == DROP_DUPLICATE_DESTINATION:
+        return INVALID
     return TOO_LARGE if outcome == DROP_TOO_LARGE else DROP

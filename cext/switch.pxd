@@ -4,8 +4,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from xor_fast.cext.ids cimport Id
 from xor_fast.cext.link cimport Link
 from xor_fast.cext.passage cimport COUNTS, Outcome, Passage, Rules
+from xor_fast.cext.returning cimport Returns
 from xor_fast.cext.ring cimport Ring
-from xor_fast.cext.wire cimport Buffer
+from xor_fast.cext.wire cimport Buffer, Changes, Destination
 
 
 @cython.final
@@ -30,6 +31,8 @@ cdef class Switch:
     cdef int dirty_count
     cdef Buffer inbox
     cdef int inbox_count
+    cdef int via_lists
+    cdef Returns returns
     cdef uint64_t counts[COUNTS]
 
     cdef int grow(self, int count) except -1
@@ -44,9 +47,11 @@ cdef class Switch:
 
     cdef void pass_on(self, Link* source, const uint8_t* message, size_t size, double now) noexcept nogil
     cdef Outcome route(self, Passage* p) noexcept nogil
+    cdef bint expand(self, Passage* p, const Destination* entry) noexcept nogil
+    cdef size_t shorten(self, Passage* p, const Link* source, Changes* c) noexcept nogil
     cdef Outcome route_by_ring(self, Passage* p, const Id* target) noexcept nogil
     cdef Outcome forward(self, Passage* p, Link* source, double now) noexcept nogil
-    cdef Outcome put(self, Passage* p, uint8_t ttl, const Id* via, double now) noexcept nogil
+    cdef Outcome put(self, Passage* p, uint8_t ttl, const Link* via, double now) noexcept nogil
     cdef bint keep(self, int link, int verdict, const uint8_t* message, size_t size) noexcept nogil
     cdef void touch(self, Link* link) noexcept nogil
     cdef int read_own(self, bytes message, Passage* p) except -1

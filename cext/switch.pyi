@@ -30,6 +30,20 @@ class Verdict(IntEnum):
     """A request above the overlay's max-message-size, as received or with the Via entry we would add:
     Error_Message_Too_Large. Only in the first case has the link to be closed (6.6)."""
 
+    INVALID = 7
+    """A request whose destination list names somebody twice: Error_Invalid_Message (13.6.5)."""
+
+class ViaLists(IntEnum):
+    """How a request is passed on so that its answer finds the way back (6.1.2)."""
+
+    WHOLE = 0
+    """With the previous hop's Node-ID at the end of its via list."""
+    LINK_IDS = 1
+    """With two bytes there: the slot of the link it came over, and the slot's generation (6.3.2.2)."""
+    STATE = 2
+    """With an opaque id in the place of a via list of several entries, which is kept here as long as a request lives.
+    When there is no room for one more: as WHOLE, and counted as via_not_shortened."""
+
 class Received(NamedTuple):
     """A message in the inbox, whole and exactly as received: own entries ahead of the last Destination included."""
 
@@ -55,9 +69,13 @@ class Switch:
         initial_ttl: int = 100,
         max_message_size: int = 5000,
         first_generation: int = 0,
+        via_lists: int = ViaLists.WHOLE,
+        secret: bytes = b"",
+        request_lifetime: float = 15.0,
     ) -> None:
         """overlay: the header field (`ids.overlay_hash`); first_generation: random, 0 to 7, where the slots' generation
-        counters start (6.3.2.2)."""
+        counters start (6.3.2.2). With ViaLists.STATE: secret, 32 random bytes that nobody else knows, and how long a
+        request lives, seconds."""
     def open_link(self, now: float, node_id: bytes) -> int:
         """A connection whose certificate proved node_id. -1 when the table or the node's share of it is full.
         The newest link of a Node-ID is the one that is written to. Slots are handed out in rotation (6.3.2.2)."""

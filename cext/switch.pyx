@@ -4,9 +4,20 @@ from typing import NamedTuple
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.math cimport INFINITY
+from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memmove
-from xor_fast.cext.ids cimport equal, id_bytes, load_id, load_u24, load_u32, read_id
+from xor_fast.cext.ids cimport (
+    equal,
+    id_bytes,
+    load_id,
+    load_u16,
+    load_u24,
+    load_u32,
+    read_id,
+    store_id,
+    store_u16,
+)
 from xor_fast.cext.link cimport (
     is_silent,
     note_acked,
@@ -49,10 +60,13 @@ from xor_fast.cext.passage cimport (
     RECEIVED,
     TOO_LARGE,
     TTL_EXCEEDED,
+    VIA_NOT_SHORTENED,
+    VIA_SHORTENED,
     check,
     times_forwarded,
     verdict_of,
 )
+from xor_fast.cext.returning cimport OPAQUE_SIZE, SECRET_SIZE, Saved, close_returns, open_returns, save_way, saved_way
 from xor_fast.cext.wire cimport (
     ACK_FRAME,
     ACK_SIZE,
@@ -65,8 +79,10 @@ from xor_fast.cext.wire cimport (
     OPAQUE_ID,
     RELO_TOKEN,
     RESOURCE,
+    Changes,
     Destination,
     Reader,
+    changed_size,
     empty,
     extend,
     forwarded_size,
@@ -74,6 +90,7 @@ from xor_fast.cext.wire cimport (
     read_header,
     reader,
     release,
+    write_changed,
     write_forwarded,
 )
 
@@ -88,7 +105,7 @@ cdef tuple NAMES = tuple("""
     drop_ttl_too_large drop_too_large drop_bad_list drop_long_list drop_resource_place drop_no_destination
     drop_duplicate_destination drop_bad_option drop_opaque_id drop_destination_type drop_foreign_node
     drop_no_route drop_ttl_zero drop_loop drop_forward_critical drop_link_full drop_outbox_full drop_inbox_full
-    drop_ack drop_no_memory
+    drop_ack drop_no_memory via_shortened via_not_shortened
 """.split())
 assert len(NAMES) == COUNTS
 
@@ -100,6 +117,7 @@ cdef int INBOX_MESSAGES = limits.INBOX_MESSAGES
 cdef size_t OUTBOX_SIZE = limits.OUTBOX_SIZE
 cdef size_t MAX_DESTINATIONS = limits.MAX_DESTINATIONS
 cdef size_t MAX_VISITS = limits.MAX_VISITS
+cdef size_t RETURN_STATES = limits.RETURN_STATES
 cdef size_t MAX_HEADER_GROWTH = limits.MAX_HEADER_GROWTH
 cdef double RTO_FLOOR = limits.RTO_FLOOR
 cdef double RTO_CEILING = limits.RTO_CEILING
@@ -108,7 +126,14 @@ cdef enum:
     FIRST_SLOTS = 64            # there is room for from the start
     SPARES = 64                 # buffers kept for the links that will need one next
     SLOT_BITS = 12              # of a link number; the generation stands above (RFC 6940 6.3.2.2)
+    LINK_NUMBER = 0x7FFF        # what a compact id has room for
     OWN_MESSAGE = -2            # SELF
+
+cdef enum:
+    # Of Python's ViaLists.
+    WHOLE = 0
+    LINK_IDS = 1
+    STATE = 2
 
 cdef struct Kept:
     int link
@@ -124,9 +149,16 @@ class Verdict(IntEnum):
     UNSUPPORTED_OPTION = 4
     INCOMPATIBLE = 5
     TOO_LARGE = 6
+    INVALID = 7
 
 
 cdef tuple VERDICTS = tuple(Verdict)
+
+
+class ViaLists(IntEnum):
+    WHOLE = 0
+    LINK_IDS = 1
+    STATE = 2
 
 
 class Received(NamedTuple):
@@ -138,7 +170,7 @@ class Received(NamedTuple):
 cdef class Switch:
     def __cinit__(
         self, Ring ring not None, uint32_t overlay, *, uint8_t initial_ttl=100, uint32_t max_message_size=5000,
-        int first_generation=0,
+        int first_generation=0, int via_lists=WHOLE, bytes secret=b"", double request_lifetime=15.0,
     ):
         if max_message_size > <uint32_t>limits.MAX_MESSAGE_SIZE:
             raise ValueError(f"max_message_size is above limits.MAX_MESSAGE_SIZE = {limits.MAX_MESSAGE_SIZE}")
@@ -153,6 +185,14 @@ cdef class Switch:
         self.rules.max_message_size = max_message_size
         self.rules.id_length = self.id_length
         self.rules.max_destinations = MAX_DESTINATIONS
+        if via_lists == STATE:
+            if len(secret) != SECRET_SIZE:
+                raise ValueError(f"secret has {len(secret)} bytes; it has to be {SECRET_SIZE} random ones")
+            if not open_returns(
+                &self.returns, RETURN_STATES, request_lifetime, <const uint8_t*>PyBytes_AS_STRING(secret)
+            ):
+                raise MemoryError
+        self.via_lists = ViaLists(via_lists)
         self.first_generation = <uint8_t>first_generation
         self.grow(FIRST_SLOTS)
         self.reindex()
@@ -167,6 +207,7 @@ cdef class Switch:
         free(self.dirty_slots)
         free(self.index)
         release(&self.inbox)
+        close_returns(&self.returns)
 
     @property
     def overlay(self):
@@ -298,6 +339,7 @@ cdef class Switch:
         cdef Passage p
         cdef Outcome outcome
         self.read_own(message, &p)
+        p.now = now
         if p.header.ttl > self.rules.initial_ttl:
             # "MUST NOT exceed 100 unless defined otherwise by the overlay configuration" (6.3.2).
             return VERDICTS[TTL_EXCEEDED]
@@ -538,6 +580,7 @@ cdef class Switch:
         p.message = message
         p.size = size
         p.is_request = False
+        p.now = now
         cdef Outcome outcome = check(&p, &self.rules)
         if outcome == FORWARDED:
             outcome = self.route(&p)
@@ -557,10 +600,19 @@ cdef class Switch:
         cdef Id key
         p.target = NULL
         p.stripped = 0
+        p.inserted_size = 0
         while read_destination(&r, &entry):
             if entry.type == OPAQUE_ID:
-                # We issue none, so it is none of ours: a silent drop, never a guess (6.1.3).
-                return DROP_OPAQUE_ID
+                if not self.expand(p, &entry):
+                    # None of ours, or not any more: a silent drop, never a guess (6.1.3).
+                    return DROP_OPAQUE_ID
+                p.stripped = r.offset
+                # The list is looked at again (6.1.3): now it begins with the node that the request came from.
+                key = load_id(p.inserted + 2, self.id_length)
+                p.target = self.find(&key)
+                if p.target != NULL:
+                    return FORWARDED
+                return DROP_FOREIGN_NODE if self.ring.is_own_range(&key) else self.route_by_ring(p, &key)
             if entry.type != NODE and entry.type != RESOURCE:
                 return DROP_DESTINATION_TYPE
             if entry.size != self.id_length:
@@ -586,6 +638,47 @@ cdef class Switch:
             p.stripped = r.offset
         return DROP_NO_DESTINATION
 
+    cdef bint expand(self, Passage* p, const Destination* entry) noexcept nogil:
+        """What an opaque id of ours stands for."""
+        cdef const Saved* saved
+        cdef const Link* link
+        if self.via_lists == LINK_IDS and entry.encoded_size == 2:
+            # Slot and generation: a link that came into the place of the one that was meant has another (6.3.2.2).
+            link = self.link_at(load_u16(entry.value) & LINK_NUMBER)
+            if link == NULL:
+                return False
+            p.inserted_size = write_node(p.way, &link.node_id, self.id_length)
+            p.inserted = p.way
+            return True
+        saved = saved_way(&self.returns, entry.value, entry.size, p.now)
+        if saved == NULL:
+            return False
+        p.inserted = saved.way
+        p.inserted_size = saved.size
+        return True
+
+    cdef size_t shorten(self, Passage* p, const Link* source, Changes* c) noexcept nogil:
+        """The entry that leads back to the source, and with STATE along the whole via list, 6.1.2."""
+        cdef Saved* saved
+        if self.via_lists == LINK_IDS:
+            store_u16(p.via, <uint16_t>(0x8000 | source.number))
+            self.counts[VIA_SHORTENED] += 1
+            return 2
+        if self.via_lists == STATE and p.header.via_size > 0:
+            saved = save_way(
+                &self.returns, &source.node_id, self.id_length, p.message + FIXED_SIZE, p.header.via_size, p.now
+            )
+            if saved != NULL:
+                p.via[0] = OPAQUE_ID
+                p.via[1] = OPAQUE_SIZE + 1
+                p.via[2] = OPAQUE_SIZE
+                memcpy(p.via + 3, saved.opaque, OPAQUE_SIZE)
+                c.via_kept = 0
+                self.counts[VIA_SHORTENED] += 1
+                return 3 + OPAQUE_SIZE
+            self.counts[VIA_NOT_SHORTENED] += 1
+        return write_node(p.via, &source.node_id, self.id_length)
+
     cdef Outcome route_by_ring(self, Passage* p, const Id* target) noexcept nogil:
         cdef const Id* peer = self.ring.next_peer(target)
         if peer != NULL:
@@ -594,7 +687,7 @@ cdef class Switch:
 
     cdef Outcome forward(self, Passage* p, Link* source, double now) noexcept nogil:
         """Transit (6.1.2, 6.3.2)."""
-        cdef const Id* via = NULL
+        cdef const Link* via = NULL
         if p.header.ttl == 0:
             return DROP_TTL_ZERO
         # In an answer the flags are not set (6.3.2.3), and nobody could be told.
@@ -608,14 +701,27 @@ cdef class Switch:
             # was told to pass (6.1.1), it may come here a second time.
             if p.via_count > MAX_VISITS and times_forwarded(p, &self.own, self.id_length) >= MAX_VISITS:
                 return DROP_LOOP
-            via = &source.node_id
+            via = source
         return self.put(p, p.header.ttl - 1, via, now)
 
-    cdef Outcome put(self, Passage* p, uint8_t ttl, const Id* via, double now) noexcept nogil:
-        """Into the target's outbox."""
+    cdef Outcome put(self, Passage* p, uint8_t ttl, const Link* via, double now) noexcept nogil:
+        """Into the target's outbox. via: the link that the way back leads over, NULL if there is none to note."""
         cdef Link* target = p.target
-        cdef size_t size = forwarded_size(p.size, via, self.id_length, p.stripped)
+        cdef const Id* hop = &via.node_id if via != NULL else NULL
+        cdef bint is_changed = p.inserted_size > 0 or (via != NULL and self.via_lists != WHOLE)
+        cdef Changes c
+        cdef size_t size
         cdef uint8_t* out
+        if is_changed:
+            c.via_kept = p.header.via_size
+            c.added = p.via
+            c.added_size = self.shorten(p, via, &c) if via != NULL else 0
+            c.stripped = p.stripped
+            c.inserted = p.inserted
+            c.inserted_size = p.inserted_size
+            size = changed_size(p.size, &p.header, &c)
+        else:
+            size = forwarded_size(p.size, hop, self.id_length, p.stripped)
         # What the next hop would refuse, and close our link for (6.6), is refused here.
         if size > self.rules.max_message_size:
             return DROP_TOO_LARGE
@@ -627,7 +733,10 @@ cdef class Switch:
         out = open_frame(target, size, now)
         if out == NULL:
             return DROP_NO_MEMORY
-        write_forwarded(out, p.message, p.size, &p.header, ttl, via, self.id_length, p.stripped)
+        if is_changed:
+            write_changed(out, p.message, p.size, &p.header, ttl, &c)
+        else:
+            write_forwarded(out, p.message, p.size, &p.header, ttl, hop, self.id_length, p.stripped)
         self.touch(target)
         return FORWARDED
 
@@ -660,11 +769,11 @@ cdef class Switch:
         p.size = <size_t>PyBytes_GET_SIZE(message)
         p.target = NULL
         p.stripped = 0
+        p.inserted_size = 0
+        p.now = INFINITY
         cdef Reader r = reader(p.message, p.size, 0)
         if not read_header(&r, &p.header) or p.header.token != <uint32_t>RELO_TOKEN or p.header.length != p.size:
             raise WireError(r.offset, "ForwardingHeader", "not a whole message")
-        p.target = NULL
-        p.stripped = 0
         return 0
 
 
@@ -691,6 +800,14 @@ cdef inline void give_back(Buffer* buffer) noexcept nogil:
         spare_count += 1
         buffer.data = NULL
         buffer.capacity = 0
+
+
+cdef inline size_t write_node(uint8_t* out, const Id* node_id, size_t id_length) noexcept nogil:
+    """One entry of a list; its size."""
+    out[0] = NODE
+    out[1] = <uint8_t>id_length
+    store_id(node_id, out + 2, id_length)
+    return 2 + id_length
 
 
 cdef size_t bucket(const Id* node_id) noexcept nogil:

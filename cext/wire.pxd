@@ -268,3 +268,34 @@ cdef inline void write_forwarded(
         store_id(via, out + 2, id_length)
         out += grown
     memcpy(out, message + rest, size - rest)
+
+
+cdef struct Changes:
+    # Of the lists of a message on its way, when more than one entry is added or left out.
+    size_t via_kept             # bytes of the via list that stay
+    const uint8_t* added        # at its end
+    size_t added_size
+    size_t stripped             # bytes of the destination list that go
+    const uint8_t* inserted     # at its start instead
+    size_t inserted_size
+
+
+cdef inline size_t changed_size(size_t size, const Header* h, const Changes* c) noexcept nogil:
+    """What `write_changed` will write."""
+    return size - h.via_size + c.via_kept + c.added_size - c.stripped + c.inserted_size
+
+
+cdef inline void write_changed(
+    uint8_t* out, const uint8_t* message, size_t size, const Header* h, uint8_t ttl, const Changes* c
+) noexcept nogil:
+    cdef size_t rest = FIXED_SIZE + h.via_size + c.stripped
+    memcpy(out, message, FIXED_SIZE + c.via_kept)
+    out[11] = ttl
+    store_u32(out + 16, <uint32_t>changed_size(size, h, c))
+    store_u16(out + 32, <uint16_t>(c.via_kept + c.added_size))
+    store_u16(out + 34, <uint16_t>(h.destination_size - c.stripped + c.inserted_size))
+    out += FIXED_SIZE + c.via_kept
+    memcpy(out, c.added, c.added_size)
+    out += c.added_size
+    memcpy(out, c.inserted, c.inserted_size)
+    memcpy(out + c.inserted_size, message + rest, size - rest)

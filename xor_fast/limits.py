@@ -20,6 +20,7 @@ LINK_GENERATIONS = 8  # 3 bits beside the slot
 MAX_LINKS_PER_NODE = 4  # simultaneous connections one Node-ID may hold: crossing Attaches make two
 OUTBOX_SIZE = 2 << 20  # bytes waiting for one link; above it messages for that link are dropped
 LINK_BACKLOG_MARK = 4 << 20  # bytes the driver lets a transport buffer before it calls the link full
+RETURN_STATES = 4096  # ways back kept for shortened via lists; a power of two
 INBOX_MESSAGES = 1024  # messages for ourselves waiting within one turn
 TRANSIT_ERRORS_PER_SECOND = 100  # Errors made for messages that are not for us: each costs a signature
 HANDSHAKE_TIMEOUT = 5.0  # TLS; uvloop's own default of 60 s lets silent clients pile up

@@ -1,8 +1,10 @@
 """The data plane: rule by rule, in rings of several switches, and against the reference on random traffic."""
 
+import hashlib
 import random
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,12 +16,21 @@ from tests.reference.switch import ReferenceSwitch, received_mask
 from tests.reference.wire import data_frame, message, node, opaque, resource
 from xor_fast import limits
 from xor_fast.cext.ring import Ring
-from xor_fast.cext.switch import SELF, Switch, Verdict
+from xor_fast.cext.switch import SELF, Switch, Verdict, ViaLists
 from xor_fast.cext.wire import split_frames
 from xor_fast.errors import WireError
 
 WILDCARD = b"\xff" * 16
 PING, PING_ANSWER, ERROR = 0x17, 0x18, 0xFFFF
+
+
+SECRET = bytes(range(32))
+
+
+def issued_id(number: int) -> bytes:
+    """The opaque id of the `number`th via list that a switch with SECRET keeps."""
+    code = hashlib.sha1(SECRET + number.to_bytes(8, "big")).digest()[:12]
+    return opaque(number.to_bytes(4, "big") + code)
 
 
 def id_of(number: int) -> bytes:
@@ -37,7 +48,7 @@ def ring_of(own: int, *peers: int, joined: bool = True) -> Ring:
 class Desk:
     """Node 0x50 with links to its peers 0x20 and 0x80 and to its client 0x48, which is in no table."""
 
-    def __init__(self, **options: int) -> None:
+    def __init__(self, **options: Any) -> None:
         self.switch = Switch(ring_of(0x50, 0x20, 0x80), 1, **options)
         self.link = {n: self.switch.open_link(0.0, id_of(n)) for n in (0x20, 0x80, 0x48)}
         self.sequence = 0
@@ -187,10 +198,11 @@ def test_long_lists_are_dropped(desk: Desk) -> None:
     assert (desk.out(), desk.verdicts(), desk.drops()) == ({}, [], {"drop_long_list": 3})
 
 
+@pytest.mark.req("fwd.loop-duplicates")
 def test_a_request_with_a_repeated_destination_is_dropped(desk: Desk) -> None:
     there_and_back = [node(id_of(0x80)), node(id_of(0x50)), node(id_of(0x80)), node(id_of(0x50))]
     desk.give(message(there_and_back))
-    expect_drop(desk, "drop_duplicate_destination")
+    expect_drop(desk, "drop_duplicate_destination", Verdict.INVALID)
     desk.give(message(there_and_back, code=PING_ANSWER))
     assert len(desk.out()[0x80]) == 1
 
@@ -438,14 +450,15 @@ def test_what_leaves_is_what_came_but_for_ttl_lists_and_length(desk: Desk) -> No
 class Overlay:
     """Switches whose links are joined back to back."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
+        self.options = options
         self.switch: dict[bytes, Switch] = {}
         self.wires: dict[tuple[bytes, int], tuple[bytes, int]] = {}
 
     def add(self, node_id: bytes) -> Switch:
         ring = Ring(node_id)
         ring.joined = True
-        return self.switch.setdefault(node_id, Switch(ring, 1))
+        return self.switch.setdefault(node_id, Switch(ring, 1, **self.options))
 
     def connect(self, a: bytes, b: bytes, in_tables: bool = True) -> None:
         ends = [(x, self.switch[x].open_link(0.0, y)) for x, y in ((a, b), (b, a))]
@@ -826,7 +839,19 @@ entries = (
     st.sampled_from([0x20, 0x33, 0x48, 0x50, 0x50, 0x80, 0x80, 0xFF]).map(lambda n: node(id_of(n)))
     | st.sampled_from([0x21, 0x50, 0x51, 0xF0]).map(lambda n: resource(id_of(n)))
     | st.sampled_from(
-        [b"\x80\x01", opaque(b"abc"), b"\x07\x01x", node(bytes(17)), resource(bytes(3)), b"\0\0", b"\x01"]
+        [
+            b"\x80\x01",
+            b"\x90\x01",
+            issued_id(0),
+            issued_id(0),
+            issued_id(1),
+            opaque(b"abc"),
+            b"\x07\x01x",
+            node(bytes(17)),
+            resource(bytes(3)),
+            b"\0\0",
+            b"\x01",
+        ]
     )
 )
 received = st.builds(
@@ -860,11 +885,11 @@ calls = st.one_of(
 class Pair:
     """The same calls on the switch and on its reference."""
 
-    def __init__(self, joined: bool) -> None:
-        self.desk = Desk(max_message_size=300)
+    def __init__(self, joined: bool, via_lists: int = 0) -> None:
+        self.desk = Desk(max_message_size=300, via_lists=via_lists, secret=SECRET)
         self.fast = self.desk.switch
         ring = ReferenceRing(id_of(0x50))
-        self.slow = ReferenceSwitch(ring, 1, max_message_size=300)
+        self.slow = ReferenceSwitch(ring, 1, max_message_size=300, via_lists=via_lists, secret=SECRET)
         ring.joined = self.fast.ring.joined = joined
         for n in (0x20, 0x80):
             ring.add(id_of(n))
@@ -893,11 +918,13 @@ class Pair:
         assert counted == {name: n for name, n in self.slow.counters.items() if n}
 
 
-@given(st.booleans(), st.lists(calls, max_size=12), st.lists(st.integers(0, 10_000), max_size=6))
+@given(
+    st.booleans(), st.sampled_from(ViaLists), st.lists(calls, max_size=12), st.lists(st.integers(0, 10_000), max_size=6)
+)
 def test_random_traffic_leaves_as_from_the_reference(
-    joined: bool, program: list[tuple[str, int | None, bytes]], cuts: list[int]
+    joined: bool, via_lists: ViaLists, program: list[tuple[str, int | None, bytes]], cuts: list[int]
 ) -> None:
-    pair = Pair(joined)
+    pair = Pair(joined, via_lists)
     for name, peer, argument in program:
         if name == "receive":
             pair.receive(peer, argument, cuts)  # type: ignore[arg-type]

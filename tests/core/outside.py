@@ -7,6 +7,7 @@ from xor_fast.actions import Notice, Persist
 from xor_fast.cext import codec, wire
 from xor_fast.config import KindDefinition, Overlay
 from xor_fast.core.node import Node
+from xor_fast.core.tuning import DEFAULTS, Tuning
 from xor_fast.messages import (
     Body,
     DataModel,
@@ -47,13 +48,20 @@ def resource(resource_id: bytes) -> Destination:
 class Outside:
     """`node` is the first of its overlay; we are a member with a link to it. With a disk it is durable."""
 
-    def __init__(self, started: bool = True, disk: VirtualDisk | None = None, wall_ms: int = WALL_MS) -> None:
+    def __init__(
+        self,
+        started: bool = True,
+        disk: VirtualDisk | None = None,
+        wall_ms: int = WALL_MS,
+        tuning: Tuning = DEFAULTS,
+    ) -> None:
         self.now = 100.0
         self.notices: list[str] = []
         self.us = FakeIdentity(THEIRS, b"us@outside.example")
         self.disk = disk
         identity, verifier = FakeIdentity(OURS, b"node@outside.example"), FakeVerifier()
-        self.node = Node(OVERLAY, identity, verifier, Random(1), durable=disk is not None)  # type: ignore[arg-type]
+        durable = disk is not None
+        self.node = Node(OVERLAY, identity, verifier, Random(1), durable=durable, tuning=tuning)  # type: ignore[arg-type]
         self.node.set_wall(self.now, wall_ms)
         if disk is not None:
             self.node.restore(self.now, disk.content())

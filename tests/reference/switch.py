@@ -1,5 +1,6 @@
 """The forwarder, one object and one rule at a time (RFC 6940 6.1, 6.3.2, 6.6.2)."""
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ WITH_ANSWER = {
     "overlay": "INCOMPATIBLE",
     "version": "INCOMPATIBLE",
     "too_large": "TOO_LARGE",
+    "duplicate_destination": "INVALID",
 }
 
 
@@ -49,7 +51,20 @@ class ReferenceLink:
 
 
 class ReferenceSwitch:
-    def __init__(self, ring: ReferenceRing, overlay: int, initial_ttl: int = 100, max_message_size: int = 5000) -> None:
+    def __init__(
+        self,
+        ring: ReferenceRing,
+        overlay: int,
+        initial_ttl: int = 100,
+        max_message_size: int = 5000,
+        via_lists: int = 0,
+        secret: bytes = b"",
+    ) -> None:
+        self.via_lists = via_lists  # 0: whole, 1: the link's number, 2: kept here
+        self.secret = secret
+        self.ways: dict[bytes, tuple[float, list[wire.Entry]]] = {}  # opaque id: when it was issued, the way back
+        self.issued = 0
+        self.now = 0.0
         self.ring = ring
         self.overlay = overlay
         self.initial_ttl = initial_ttl
@@ -130,7 +145,7 @@ class ReferenceSwitch:
             outcome, target, left = self.route(header)
             if outcome == "FORWARDED":
                 assert target is not None
-                self.forward(header, message, source, target, left)
+                self.forward(header, message, number, source, target, left)
                 self.counters["forwarded"] += 1
                 return
             self.keep(number, "DELIVER", message)
@@ -162,7 +177,7 @@ class ReferenceSwitch:
                 self.keep(SELF, "DELIVER", message)
             else:
                 assert target is not None
-                self.put(message, target, header.ttl, None, len(wire.entries(header.destination_list)) - len(left))
+                self.put(message, target, header.ttl, header.via_list, left)
         except Drop as drop:
             self.counters[f"drop_{drop}"] += 1
             return "DROPPED"
@@ -239,7 +254,8 @@ class ReferenceSwitch:
             raise Drop("no_destination")
         first = left[0]
         if first.type == 3:
-            raise Drop("opaque_id")
+            left = [*self.way_back(first), *left[1:]]
+            first = left[0]
         if first.type not in (1, 2):
             raise Drop("destination_type")
         if len(first.value) != len(own):
@@ -261,10 +277,41 @@ class ReferenceSwitch:
             raise Drop("no_route")
         return "FORWARDED", hop, left
 
+    def way_back(self, entry: wire.Entry) -> list[wire.Entry]:
+        """6.1.3: in the place of an opaque id the list that it stands for."""
+        if self.via_lists == 1 and len(entry.encoded) == 2:
+            link = self.links.get(int.from_bytes(entry.encoded, "big") - 0x8000)
+            if link is not None:
+                return wire.entries(wire.node(link.node_id))
+        if self.via_lists == 2 and len(entry.encoded) != 2 and entry.value in self.ways:
+            since, way = self.ways[entry.value]
+            if self.now < since + 15:
+                return way
+        raise Drop("opaque_id")
+
+    def shorten(self, number: int, source: ReferenceLink, via_list: bytes) -> bytes:
+        """The via list as it leaves (6.1.2)."""
+        if self.via_lists == 1:
+            self.counters["via_shortened"] += 1
+            return via_list + (0x8000 + number).to_bytes(2, "big")
+        if self.via_lists == 2 and via_list:
+            living = [since for since, _ in self.ways.values() if self.now < since + 15]
+            if len(living) < limits.RETURN_STATES:
+                code = hashlib.sha1(self.secret + self.issued.to_bytes(8, "big")).digest()[:12]
+                opaque_id = (self.issued % 2**32).to_bytes(4, "big") + code
+                whole = via_list + wire.node(source.node_id)
+                self.ways[opaque_id] = self.now, wire.entries(whole)[::-1]
+                self.issued += 1
+                self.counters["via_shortened"] += 1
+                return wire.opaque(opaque_id)
+            self.counters["via_not_shortened"] += 1
+        return via_list + wire.node(source.node_id)
+
     def forward(
         self,
         header: wire.Header,
         message: bytes,
+        number: int,
         source: ReferenceLink,
         target: ReferenceLink,
         left: list[wire.Entry],
@@ -273,18 +320,20 @@ class ReferenceSwitch:
             raise Drop("ttl_zero")
         if self.is_request(message) and any(flags & 1 for _, flags, _ in wire.options(header.options)):
             raise Drop("forward_critical")
-        via = None
+        via_list = header.via_list
         if self.is_request(message) or header.fragment & 0xFFFFFF:
             if len(wire.entries(header.via_list)) == limits.MAX_DESTINATIONS:
                 raise Drop("long_list")
             forwarders = [entry for entry in wire.entries(header.via_list)[1:] if entry.type == 1]
             if sum(entry.value == self.ring.node_id for entry in forwarders) >= limits.MAX_VISITS:
                 raise Drop("loop")
-            via = source.node_id
-        self.put(message, target, header.ttl - 1, via, len(wire.entries(header.destination_list)) - len(left))
+            via_list = self.shorten(number, source, via_list)
+        self.put(message, target, header.ttl - 1, via_list, left)
 
-    def put(self, message: bytes, target: ReferenceLink, ttl: int, via: bytes | None, strip: int) -> None:
-        out = wire.rewrite(message, ttl, via, strip)
+    def put(
+        self, message: bytes, target: ReferenceLink, ttl: int, via_list: bytes, destinations: list[wire.Entry]
+    ) -> None:
+        out = wire.with_lists(message, ttl, via_list, b"".join(entry.encoded for entry in destinations))
         if len(out) > self.max_message_size:
             raise Drop("too_large")
         if target.is_full:

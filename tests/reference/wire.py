@@ -124,13 +124,15 @@ def peek(data: bytes) -> Header:
 
 def rewrite(message: bytes, ttl: int, via_node_id: bytes | None, strip: int = 0) -> bytes:
     header = peek(message)
+    via_list = header.via_list + (node(via_node_id) if via_node_id else b"")
+    left = b"".join(e.encoded for e in entries(header.destination_list)[strip:])
+    return with_lists(message, ttl, via_list, left)
+
+
+def with_lists(message: bytes, ttl: int, via_list: bytes, destination_list: bytes) -> bytes:
+    header = peek(message)
     contents = message[header.size :]
-    changed = replace(
-        header,
-        ttl=ttl,
-        via_list=header.via_list + (node(via_node_id) if via_node_id else b""),
-        destination_list=b"".join(e.encoded for e in entries(header.destination_list)[strip:]),
-    )
+    changed = replace(header, ttl=ttl, via_list=via_list, destination_list=destination_list)
     return replace(changed, length=changed.size + len(contents)).encode() + contents
 
 

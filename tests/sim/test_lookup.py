@@ -7,7 +7,9 @@ import pytest
 
 from tests.sim.overlays import Overlay
 from xor_fast.cext import ids, wire
+from xor_fast.cext.switch import ViaLists
 from xor_fast.core.node import Fetched
+from xor_fast.core.tuning import Tuning
 from xor_fast.errors import RequestFailed
 from xor_fast.sim.world import Host
 
@@ -80,3 +82,17 @@ def test_a_silent_owner_and_replica_and_silent_peers_on_the_way(overlay: Overlay
         overlay.world.drain(asker)
     overlay.world.run(30)
     assert outcomes == {host: [host.name.encode()] for host in wanted}
+
+
+@pytest.mark.parametrize("via_lists", [ViaLists.LINK_IDS, ViaLists.STATE])
+def test_overlays_that_shorten_via_lists_work_as_others_do(via_lists: ViaLists) -> None:
+    overlay = Overlay(12, 5, tuning=Tuning(via_lists=via_lists))
+    for host in overlay.hosts:
+        overlay.store(host, host.name.encode())
+    before = overlay.counted("lookup_requests")
+    for host in overlay.hosts:
+        for other in overlay.hosts:
+            assert overlay.found(other, host) == [host.name.encode()]
+    assert overlay.counted("lookup_requests") - before == len(overlay.hosts) ** 2
+    assert overlay.counted("via_shortened") > 0
+    assert overlay.counted("via_not_shortened") == overlay.counted("drop_opaque_id") == 0

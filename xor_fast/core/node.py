@@ -14,7 +14,7 @@ from xor_fast import limits
 from xor_fast.actions import Action, Address, Notice
 from xor_fast.cext import codec
 from xor_fast.cext.ring import Ring
-from xor_fast.cext.switch import SELF, Received, Switch, Verdict
+from xor_fast.cext.switch import SELF, Received, Switch, Verdict, ViaLists
 from xor_fast.config import Overlay
 from xor_fast.core.appattach import AppAttach, AppConnection
 from xor_fast.core.attach import Attach
@@ -60,6 +60,7 @@ _TRANSIT_ERRORS = {
     Verdict.UNSUPPORTED_OPTION: ErrorCode.UNSUPPORTED_FORWARDING_OPTION,
     Verdict.INCOMPATIBLE: ErrorCode.INCOMPATIBLE_WITH_OVERLAY,
     Verdict.TOO_LARGE: ErrorCode.MESSAGE_TOO_LARGE,
+    Verdict.INVALID: ErrorCode.INVALID_MESSAGE,
 }
 
 
@@ -100,6 +101,9 @@ class Node:
             initial_ttl=overlay.initial_ttl,
             max_message_size=overlay.max_message_size,
             first_generation=random.randrange(limits.LINK_GENERATIONS),  # 6.3.2.2
+            via_lists=tuning.via_lists,
+            secret=random.randbytes(32) if tuning.via_lists is ViaLists.STATE else b"",
+            request_lifetime=overlay.reliability_timer * limits.MAX_TRANSMISSIONS,
         )
         self.transactions: Transactions = Transactions(self)
         self.attach: Attach = Attach(self)
@@ -489,6 +493,9 @@ class Node:
 
     def _refuse_transit(self, now: float, verdict: Verdict, message: Message, previous_hop: bytes) -> None:
         """An Error for a message that is not for us and cannot go on; its signature is not ours to check."""
+        if not self.tuning.answers_bad_headers:
+            self.count("drop_transit_error_silent")
+            return
         second, made = self._transit_errors
         made = made + 1 if second == int(now) else 1
         self._transit_errors = (int(now), made)

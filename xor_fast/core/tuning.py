@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from xor_fast import limits
+from xor_fast.cext.switch import ViaLists
 from xor_fast.errors import ConfigError
 
 
@@ -13,11 +14,16 @@ class Tuning(NamedTuple):
         size, which is estimated.
     fingers: how many of the long links are kept, counted from the longest (10.7.4.3: at least 16), up to 128.
     hold_down: wait before replicas are made after a neighbour failed (10.7.1).
+    via_lists: how requests are passed on so that their answers find the way back (6.1.2).
+    answers_bad_headers: what cannot be passed on is answered with an Error, which costs a signature; else dropped in
+        silence (6.1).
     """
 
     neighbours_each_side: int | None = None
     fingers: int = limits.FINGERS
     hold_down: float = limits.HOLD_DOWN
+    via_lists: ViaLists = ViaLists.WHOLE
+    answers_bad_headers: bool = True
 
 
 DEFAULTS: Tuning = Tuning()
