@@ -134,7 +134,7 @@ class _Lookup(Generic[T]):
         self._places: set[int] = set()  # ahead of the key, about which a guide was asked
         self._guides: dict[bytes, _Guide] = {}
         self._words: dict[bytes, T | RequestFailed] = {}  # who should hold the value says that there is nothing
-        self._hearsay: list[T | RequestFailed] = []  # what else was said, by peers that may not hold it or that lie
+        self._hearsay: list[tuple[bytes, T | RequestFailed]] = []  # what was said by peers that may not hold it
         self._speaker: bytes | None = None  # the first that routing led to
         self._has_asked_behind = False
         self._open: set[_Ask] = set()
@@ -160,7 +160,7 @@ class _Lookup(Generic[T]):
                 self._send(now, ask)
             elif young:
                 return
-            elif self._sent >= limits.LOOKUP_REQUESTS or self._words or (self._hearsay and self._idle is not None):
+            elif self._sent >= limits.LOOKUP_REQUESTS or self._words or (self._idle is not None and self._said()):
                 self._finish(now)
             else:
                 self._wait(now)
@@ -404,7 +404,7 @@ class _Lookup(Generic[T]):
             guide = self._guides[ask.peer] = _Guide(offset, max(offset - self._gap // 2, 1))
             guide.is_alive = True
         if ask.peer is not None or is_doubtful:
-            self._hearsay.append(outcome)
+            self._hearsay.append((speaker, outcome))
             self._no_word(now)
             return
         # Asked for the one behind it, it answered itself: there is no other. Else a second word, or we are alone.
@@ -419,10 +419,17 @@ class _Lookup(Generic[T]):
 
     def _finish(self, now: float) -> None:
         """Nothing was proven: what was said, else that nobody said anything."""
-        said = [*self._words.values(), *self._hearsay]
+        said = self._said()
         nothing = [outcome for outcome in said if not isinstance(outcome, RequestFailed)]
         silence = RequestFailed(ErrorCode.REQUEST_TIMEOUT, f"no answer to {self._sent} requests over several ways")
         self._end_with(now, (nothing or said or [silence])[0])
+
+    def _said(self) -> list[T | RequestFailed]:
+        """First by those that routing led to, then by who is not too far behind the key, as far as we know (10.4)."""
+        ahead = sorted(offset for peer in {*self._ways, *self._words} if (offset := self._offset(peer)) >= 0)
+        last = ahead[min(limits.REPLICAS, len(ahead) - 1)] if ahead else self._ring_size
+        nearby = [outcome for speaker, outcome in self._hearsay if self._offset(speaker) <= last]
+        return [*self._words.values(), *nearby]
 
     def _end_with(self, now: float, outcome: T | RequestFailed) -> None:
         self._is_over = True

@@ -30,7 +30,7 @@ from xor_fast.core.topology import Topology
 from xor_fast.core.transactions import NO_LINK, Answer, KeptAnswer, Transactions
 from xor_fast.core.tuning import DEFAULTS, Tuning, checked
 from xor_fast.core.writer import Fetched, NewValue, Stored, Writer
-from xor_fast.errors import ErrorCode, RequestFailed, TrustError, WireError
+from xor_fast.errors import ErrorCode, RequestFailed, StateError, TrustError, WireError
 from xor_fast.messages import (
     CONFIG_SEQUENCE_ANY,
     ArrayRange,
@@ -371,6 +371,8 @@ class Node:
         """Send a request (6.2.1) and keep at it; gives its transaction id. link: go out there whatever the tables say.
 
         certificates: of the signers of values inside, for the bucket (6.3.4). transmissions: of this request."""
+        if not any(entry.type in (DestinationType.NODE, DestinationType.RESOURCE) for entry in destination_list):
+            raise StateError("the destination list names no node and no resource: nobody could answer (6.2.1)")
         transaction_id = self.rng.getrandbits(64)
         contents = codec.encode_contents(code, body)
         header = self._header(transaction_id, destination_list)
