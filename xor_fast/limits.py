@@ -45,6 +45,13 @@ MAX_FIRST_HOPS = 16  # other ways out that are looked at for one request
 MAX_KEPT_ANSWERS = 8192  # answers kept for retransmitted requests
 MAX_KEPT_ANSWER_BYTES = 16 << 20
 
+# --- fragments (RFC 6940 6.7) ------------------------------------------------------------------------
+FRAGMENT_SLACK = 32  # bytes left free below a link's limit, for the via list to grow
+MIN_FRAGMENT = 256  # bytes of a message in each fragment but its last
+MAX_REASSEMBLIES = 256  # messages of which some fragments are missing
+MAX_REASSEMBLIES_PER_LINK = 32  # so that one neighbour cannot take the room of all
+MAX_REASSEMBLY_BYTES = 4 << 20  # of all these messages together
+
 # --- lookups ----------------------------------------------------------------------------------------
 LOOKUP_REQUESTS = 32  # of one lookup, at most: with 30 % of the peers silent the longest lookups need that many
 LOOKUP_TIME = 25.0  # then it ends with what it has

@@ -12,6 +12,8 @@ WILDCARD_NODE_ID = b"\xff" * 16
 RELO_TOKEN = 0xD2454C4F
 VERSION = 0x0A
 FRAGMENT_WHOLE = 0xC0000000
+FRAGMENT_LAST = 0x40000000  # the last piece of a message, or all of it (6.7)
+FRAGMENT_OFFSET = 0x00FFFFFF
 CONFIG_SEQUENCE_ANY = 0xFFFF  # on a ConfigUpdate only (RFC 6940 6.3.2.1)
 
 

@@ -18,6 +18,7 @@ from xor_fast.cext.switch import SELF, Received, Switch, Verdict, ViaLists
 from xor_fast.config import Overlay
 from xor_fast.core.appattach import AppAttach, AppConnection
 from xor_fast.core.attach import Attach
+from xor_fast.core.fragments import Reassembly, is_fragment
 from xor_fast.core.kinds import KindRegistry
 from xor_fast.core.lookup import Lookups
 from xor_fast.core.ping import PingService, Pong
@@ -106,6 +107,7 @@ class Node:
             request_lifetime=overlay.reliability_timer * limits.MAX_TRANSMISSIONS,
         )
         self.transactions: Transactions = Transactions(self)
+        self.fragments: Reassembly = Reassembly(self.transactions.lifetime, overlay.max_message_size, self.count)
         self.attach: Attach = Attach(self)
         self.app_attaches: AppAttach = AppAttach(self)
         self.topology: Topology = Topology(self)
@@ -429,6 +431,11 @@ class Node:
 
     def _verify(self, now: float, received: Received) -> Request | None:
         """A message from the inbox, decoded and its signature checked; None if there is nothing more to do with it."""
+        if received.verdict is Verdict.DELIVER and is_fragment(received.message):
+            whole = self.fragments.join(now, received.link, received.message)
+            if whole is None:
+                return None
+            received = received._replace(message=whole)
         try:
             message = codec.decode_message(received.message, self.overlay.node_id_length, self.kinds.models)
         except WireError as error:
