@@ -85,10 +85,8 @@ def compiled_modules(effort: Effort, out: Path) -> list[Row]:
         (reference,) = [member for member in members if member["extra_info"]["is_reference"]]
         for member in members:
             if member is not reference:
-                detail = ": " + member["name"].removeprefix("test_").replace("_", " ") if len(members) > 2 else ""
-                rows.append(
-                    Row(group + detail, reference["name"].removeprefix("test_"), _cost(member), _cost(reference))
-                )
+                detail = ": " + _plain(member).replace("_", " ") if len(members) > 2 else ""
+                rows.append(Row(group + detail, _plain(reference), _cost(member), _cost(reference)))
     return rows
 
 
@@ -103,6 +101,12 @@ def paired_functions(effort: Effort, out: Path) -> list[Row]:
         rows.append(Row(pair.what, pair.reference_name, *times, pair.asked, paired_ratio=measured.ratio))
     (out / "in_turn.json").write_text(json.dumps(raw, indent=1))
     return rows
+
+
+def _plain(measured: dict[str, Any]) -> str:
+    """test_bisect[100] -> bisect"""
+    name: str = measured["name"]
+    return name.removeprefix("test_").partition("[")[0]
 
 
 def _cost(measured: dict[str, Any]) -> float:
