@@ -22,7 +22,7 @@ from rich.table import Table
 
 from bench import in_turn
 from bench.inside.build import build
-from bench.load import forwarding, requests
+from bench.load import forwarding, requests, room
 
 ROOT = Path(__file__).parent.parent
 DEPTHS = {1: 0.8, 8: 0.6}  # messages under way on each link: the least ratio to the C relay that we accept
@@ -32,7 +32,7 @@ QUIET = 0.85  # of its core a relay has at least, when nothing else runs on it
 
 
 class Row(NamedTuple):
-    """One line of the table; times are microseconds for one thing."""
+    """One line of the table: microseconds for one thing, or another unit."""
 
     what: str
     reference: str
@@ -44,6 +44,7 @@ class Row(NamedTuple):
     """What makes the figures doubtful."""
     paired_ratio: float | None = None
     """The median of the ratios of single rounds, where both were measured in turn."""
+    unit: str = "us"
 
     @property
     def ratio(self) -> float:
@@ -59,12 +60,13 @@ class Effort(NamedTuple):
     forwarding_seconds: float
     rounds: int
     requests_scale: float
+    values_scale: float
     realtime: bool = False
 
 
-FULL = Effort(("--benchmark-warmup=on",), 0.008, 41, 0.6, 25, 1.0)
+FULL = Effort(("--benchmark-warmup=on",), 0.008, 41, 0.6, 25, 1.0, 1.0)
 SHORT = Effort(
-    ("--benchmark-min-rounds=1", "--benchmark-max-time=0.001", "--benchmark-warmup=off"), 0.0002, 3, 0.25, 1, 0.01
+    ("--benchmark-min-rounds=1", "--benchmark-max-time=0.001", "--benchmark-warmup=off"), 0.0002, 3, 0.25, 1, 0.01, 0.01
 )
 
 
@@ -155,6 +157,20 @@ def answers(effort: Effort, out: Path) -> list[Row]:
     ]
 
 
+def stored_values(effort: Effort, out: Path) -> list[Row]:
+    """Memory and disk for one stored value; the reference is what it is on the wire, and times are bytes here."""
+    rooms = room.measure(effort.values_scale)
+    (out / "room.json").write_text(json.dumps({name: of._asdict() for name, of in rooms.items()}, indent=1))
+    return [
+        Row(f"bytes of {what} for a stored value, {name}", "its bytes on the wire", ours, of.wire, unit="bytes")
+        for name, of in rooms.items()
+        for what, ours in (
+            ("memory", max(1.0, of.memory)),
+            ("disk", of.disk),
+        )  # few values may find room without growth
+    ]
+
+
 def machine() -> str:
     """Where the figures come from: without it they say nothing."""
     lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
@@ -186,7 +202,7 @@ def show(rows: list[Row], console: Console) -> None:
         table.add_row(
             row.what,
             number(row.ours_us),
-            number(1e6 / row.ours_us),
+            number(1e6 / row.ours_us) if row.unit == "us" else "",
             row.reference,
             number(row.reference_us),
             f"{row.ratio:.2f}",
@@ -194,7 +210,10 @@ def show(rows: list[Row], console: Console) -> None:
             verdict(row),
         )
     console.print(table)
-    console.print("us: CPU time for one. ratio: time of the reference / ours; with requests, the share of signatures.")
+    console.print(
+        "us: CPU time for one, or bytes where it says so. ratio: the reference / ours; with requests, the share"
+    )
+    console.print("of the limit that their signatures set.")
     for row in rows:
         if row.note or verdict(row) == "NOT REACHED":
             asked = f"{row.ratio:.2f} of {row.reference}, asked {row.asked:.2f}: {verdict(row)}{row.note}"
@@ -218,9 +237,9 @@ def main() -> None:
     if arguments.asked:
         parts = [paired_functions]
     elif arguments.load:
-        parts = [relay, answers]
+        parts = [relay, answers, stored_values]
     else:
-        parts = [paired_functions, compiled_modules, relay, answers]
+        parts = [paired_functions, compiled_modules, relay, answers, stored_values]
     console = Console(width=None if sys.stdout.isatty() else 150)
     rows: list[Row] = []
     for part in parts:

@@ -33,6 +33,7 @@ from xor_fast.messages import (
     StoreAns,
     StoredData,
     StoredDataSpecifier,
+    StoredDataValue,
     StoreKindData,
     StoreReq,
 )
@@ -79,24 +80,23 @@ def request(sender: Identity, resource: bytes, code: int, body: Body) -> bytes:
     return codec.assemble(header, contents, SecurityBlock(sender.certificates, signature))
 
 
-def signed_value(user: Identity, storage_time: int, value: bytes) -> StoredData:
-    """A value of a user at its own place."""
-    entry = DictionaryEntry(user.node_id, DataValue(True, value))
-    signed = codec.value_signature_input(resource_id(user.user_name), KIND, storage_time, entry, user.signer)
-    return StoredData(storage_time, 3600, entry, user.sign(signed))
+def store(user: Identity, resource: bytes, kind: int, storage_time: int, value: StoredDataValue) -> bytes:
+    """The request that stores one value of a user's, signed as a value and as a message."""
+    return request(user, resource, Code.STORE_REQ, store_body(user, resource, kind, storage_time, value))
 
 
-def store_body(user: Identity, value: StoredData) -> StoreReq:
-    """The Store of one value."""
-    return StoreReq(resource_id(user.user_name), 0, (StoreKindData(KIND, 0, (value,)),))
+def store_body(user: Identity, resource: bytes, kind: int, storage_time: int, value: StoredDataValue) -> StoreReq:
+    signed = codec.value_signature_input(resource, kind, storage_time, value, user.signer)
+    data = StoredData(storage_time, 3600, value, user.sign(signed))
+    return StoreReq(resource, 0, (StoreKindData(kind, 0, (data,)),))
 
 
 class Load:
-    """Requests of the users in turn, and the verdict on an answer to each."""
+    """Requests of the users in turn; values: what each, by its Node-ID, has stored last."""
 
     def __init__(self, users: Sequence[Identity]) -> None:
         self.users = users
-        self.values: dict[bytes, bytes] = {}  # Node-ID of a user -> what it stored last
+        self.values: dict[bytes, bytes] = {}
         self._time = time_ns() // 1_000_000
 
     def make(self, what: str, count: int) -> list[bytes]:
@@ -110,28 +110,28 @@ class Load:
     def _store(self, user: Identity) -> bytes:
         self._time += 1  # a value has to be newer than the one before
         value = self.values[user.node_id] = _RANDOM.randbytes(VALUE_SIZE)
-        return request(
-            user, resource_id(user.user_name), Code.STORE_REQ, store_body(user, signed_value(user, self._time, value))
-        )
+        entry = DictionaryEntry(user.node_id, DataValue(True, value))
+        return store(user, resource_id(user.user_name), KIND, self._time, entry)
 
     def _fetch(self, user: Identity) -> bytes:
         resource = resource_id(user.user_name)
         body = FetchReq(resource, (StoredDataSpecifier(KIND, 0, ()),))
         return request(user, resource, Code.FETCH_REQ, body)
 
-    def judge(self, what: str, answers: Sequence[bytes], replicas: int) -> None:
-        """Every answer is signed by the node asked, and says what the request deserved."""
-        verifier, now = PKI.verifier(), time_ns() // 1_000_000
-        found: set[bytes] = set()
-        for answer in answers:
-            message = codec.decode_message(answer, 16, {KIND: DataModel.DICTIONARY})
-            bucket = message.security.certificates
-            signer = verifier.verify(message.security.signature, codec.signature_input(answer), bucket, now)
-            assert signer.node_id == PKI.node_id(RELAY)
-            _is_sound[what](message, replicas)
-            if isinstance(message.body, FetchAns):
-                found.update(_entries(message.body))
-        assert what != "Fetch" or found == set(self.values.values())
+
+def judge(what: str, answers: Sequence[bytes], replicas: int) -> set[bytes]:
+    """Every answer is signed by the node asked, and says what the request deserved. Gives the values in them."""
+    verifier, now = PKI.verifier(), time_ns() // 1_000_000
+    found: set[bytes] = set()
+    for answer in answers:
+        message = codec.decode_message(answer, 16, {KIND: DataModel.DICTIONARY})
+        bucket = message.security.certificates
+        signer = verifier.verify(message.security.signature, codec.signature_input(answer), bucket, now)
+        assert signer.node_id == PKI.node_id(RELAY)
+        _is_sound[what](message, replicas)
+        if isinstance(message.body, FetchAns):
+            found.update(_entries(message.body))
+    return found
 
 
 def _entries(body: FetchAns) -> list[bytes]:

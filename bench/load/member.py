@@ -1,9 +1,10 @@
 """One node of the overlay of `requests.py`, a whole `Peer` in a process of its own.
 
-    python -m bench.load.member NUMBER [BOOTSTRAP_PORT]
+    python -m bench.load.member NUMBER FOLDER [BOOTSTRAP_PORT]
 
-Prints its port once it is part of the ring (without BOOTSTRAP_PORT: the first one). Then, for each line on standard
-input, prints what it has done and spent so far, as JSON; the end of the input ends it.
+FOLDER is where it keeps its values. Prints its port once it is part of the ring (without BOOTSTRAP_PORT: the first
+one). Then, for each line on standard input, prints what it has done and spent so far, as JSON; the end of the input
+ends it.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from bench.load.pki import PKI, credentials, identity
 from xor_fast.core.node import Node
 from xor_fast.messages import GenericCertificate, Signature
 from xor_fast.net import collector
+from xor_fast.net.disk import Disk
 from xor_fast.net.listener import address_of, bind
 from xor_fast.net.peer import Peer
 from xor_fast.net.tls import Tls
@@ -99,12 +101,13 @@ def resident_bytes() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
-async def serve(number: int, bootstrap_port: int | None) -> None:
+async def serve(number: int, folder: str, bootstrap_port: int | None) -> None:
     """Be the node until standard input ends."""
     own = identity(number)
     signer, verifier = CountingIdentity(own.certificate, own.key), CountingVerifier(PKI.overlay)
     sock = bind("127.0.0.1", 0)
-    node = Node(PKI.overlay, signer, verifier, random.Random(number), addresses=(address_of(sock),))
+    addresses = (address_of(sock),)
+    node = Node(PKI.overlay, signer, verifier, random.Random(number), addresses=addresses, durable=True)
     ended = asyncio.Event()
     gauge = Gauge(own)
 
@@ -125,7 +128,8 @@ async def serve(number: int, bootstrap_port: int | None) -> None:
         }
         print(json.dumps(done), flush=True)
 
-    async with Peer(node, Tls(credentials(number)), sock) as peer:
+    disk = Disk(os.path.join(folder, f"{number}.store"))
+    async with Peer(node, Tls(credentials(number)), sock, disk=disk) as peer:
         if bootstrap_port is None:
             peer.start_overlay()
         else:
@@ -137,4 +141,4 @@ async def serve(number: int, bootstrap_port: int | None) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None))
+    uvloop.run(serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else None))

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
-from tests.pki import Pki
+from tests.pki import XMPP_LOCATION, Pki
+from xor_fast.config import KindDefinition
+from xor_fast.messages import DataModel
 from xor_fast.net.tls import Credentials
 from xor_fast.trust.authority import certificate_to_pem
 from xor_fast.trust.signatures import Identity
 
 SOURCES, TARGETS = 64, 16  # links of the load generator
 RELAY, CLIENT, SOURCE, TARGET = 0, 1, 1000, 2000  # numbers of the identities; sources and targets count up from theirs
-PKI = Pki(seed=6940, overlay_name="bench.example")
+TURN_SERVICE = KindDefinition(2, "TURN-SERVICE", DataModel.SINGLE, "NODE-MULTIPLE", 1, 2304, max_node_multiple=255)
+PKI = Pki(seed=6940, overlay_name="bench.example", kinds=(XMPP_LOCATION, TURN_SERVICE))
 
 
 def identity(number: int) -> Identity:

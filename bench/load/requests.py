@@ -1,4 +1,4 @@
-"""Requests a whole node answers through a TLS link, within an overlay of three: Ping, Store and Fetch.
+"""Requests a whole node answers through a TLS link, within an overlay of three, all on their disks: Ping, Store, Fetch.
 
     python -m bench.load.requests [--scale 1] [--realtime] [--json FILE]
 
@@ -18,11 +18,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import uvloop
 
-from bench.load.asking import Asker, Load, users
+from bench.load.asking import Asker, Load, judge, users
 from bench.load.forwarding import settle
 from bench.load.pki import PKI, RELAY
 
@@ -30,6 +31,7 @@ DEPTH = 32
 PEERS = (11, 12)  # numbers of the identities beside RELAY: the two next successors of whatever RELAY is responsible for
 USERS = 64  # who store and fetch: each has a certificate and a place of its own
 COUNTS = {"Ping": 8000, "Store": 4000, "Fetch": 8000}  # requests measured; a quarter as many before it, to warm up
+FOLDER = Path(__file__).parents[2] / "build"  # on the disk of the checkout; /tmp may be in memory
 SETTLE = 0.3  # seconds for the second replica's answers, which nobody waits for
 
 
@@ -59,8 +61,8 @@ class Run(NamedTuple):
 class Member:
     """A node in a process of its own (`member.py`)."""
 
-    def __init__(self, number: int, cpu: int, realtime: bool, bootstrap: "Member | None" = None) -> None:
-        command = [sys.executable, "-m", "bench.load.member", str(number)]
+    def __init__(self, number: int, folder: str, cpu: int, realtime: bool, bootstrap: "Member | None" = None) -> None:
+        command = [sys.executable, "-m", "bench.load.member", str(number), folder]
         self.process = subprocess.Popen(
             [*command, str(bootstrap.port)] if bootstrap else command,
             stdin=subprocess.PIPE,
@@ -77,6 +79,12 @@ class Member:
             raise SystemExit("a node of the benchmark ended: its error stands above")
         return line
 
+    def close(self) -> None:
+        """End it in order: what it has to write is written."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
     def report(self) -> dict[str, Any]:
         """What it has done and spent so far."""
         assert self.process.stdin is not None
@@ -87,16 +95,16 @@ class Member:
 
 
 @contextmanager
-def overlay(realtime: bool = False) -> Iterator[list[Member]]:
+def overlay(folder: str, realtime: bool = False) -> Iterator[list[Member]]:
     """Three nodes that know each other, the answering one first; the process that asks shares a core with the others.
 
     realtime: no other program gets these cores meanwhile (needs root)."""
     cpus, policy = sorted(os.sched_getaffinity(0)), os.sched_getscheduler(0)
-    members = [Member(RELAY, cpus[0], realtime)]
+    members = [Member(RELAY, folder, cpus[0], realtime)]
     settle(cpus[-1], realtime)
     try:
         for number in PEERS:
-            members.append(Member(number, cpus[-1], realtime, members[0]))
+            members.append(Member(number, folder, cpus[-1], realtime, members[0]))
         while any(member.report()["peers"] < len(PEERS) for member in members):
             time.sleep(0.05)
         yield members
@@ -116,14 +124,15 @@ async def drive(members: list[Member], scale: float) -> dict[str, Run]:
     runs = {}
     for what, count in COUNTS.items():
         warm_up, measured = (load.make(what, max(USERS, int(count * part * scale))) for part in (0.25, 1))
-        load.judge(what, await asker.ask(warm_up, DEPTH), len(PEERS))
+        judge(what, await asker.ask(warm_up, DEPTH), len(PEERS))
         await asyncio.sleep(SETTLE)
         before, start = members[0].report(), time.monotonic()
         answers = await asker.ask(measured, DEPTH)
         took = time.monotonic() - start
         await asyncio.sleep(SETTLE)
         after = members[0].report()
-        load.judge(what, answers, len(PEERS))
+        found = judge(what, answers, len(PEERS))
+        assert what != "Fetch" or found == set(load.values.values())
         runs[what] = _run(len(answers), took, before, after)
     asker.close()
     return runs
@@ -139,7 +148,8 @@ def _run(count: int, seconds: float, before: dict[str, Any], after: dict[str, An
 
 def measure(scale: float, realtime: bool = False) -> dict[str, Run]:
     """Every kind of request, `scale` times COUNTS."""
-    with overlay(realtime) as members:
+    FOLDER.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=FOLDER, prefix="requests-") as folder, overlay(folder, realtime) as members:
         return uvloop.run(drive(members, scale))
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bench")
     command = [sys.executable, "-m", "bench.table", "--short", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
     return out
 
@@ -39,6 +39,8 @@ def test_every_promised_figure_stands_beside_its_reference(folder: Path) -> None
         "Ping answered",
         "Store answered",
         "Fetch answered",
+        "bytes of memory for a stored value, 200 values of each signer",
+        "bytes of disk for a stored value, each value of another signer",
     ):
         (row, *_) = [row for row in rows if what in row["what"]]
         assert row["ours_us"] > 0
@@ -94,3 +96,14 @@ def test_signatures_are_those_the_rfc_asks_for(folder: Path) -> None:
         assert run["signatures"] == pytest.approx(signed * run["requests"], abs=5)
         assert run["verifications"] == pytest.approx(verified * run["requests"], abs=5)
         assert run["replicas"] == replicas * run["requests"]
+
+
+@pytest.mark.part("process")
+def test_a_stored_value_is_on_the_disk_with_its_signature(folder: Path) -> None:
+    """At least the bytes that were signed, and where each value has a certificate of its own, that as well."""
+    rooms = json.loads((folder / "room.json").read_text())
+    for room in rooms.values():
+        assert room["values"] >= 100
+        assert room["disk"] > 0.9 * room["wire"] > 180
+    shared, own = (rooms[name]["wire"] for name in ("200 values of each signer", "each value of another signer"))
+    assert own > 2 * shared
