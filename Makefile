@@ -19,7 +19,7 @@ SOURCES := setup.py $(wildcard cext/*.pyx cext/*.pxi cext/*.pxd cext/*.h xor_fas
 export XOR_FAST_BUILD = $(patsubst -%,%,$(KIND))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test vectors compare tshark lint debug asan fuzz coverage bench load sim demo survive pcap-frames packages dist wheels clean
+.PHONY: help build run test vectors compare tshark lint debug asan fuzz coverage bench load sim demo survive kill-points pcap-frames packages dist wheels clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ demo: build  ## eight node processes, two users, messages both ways, step by ste
 
 survive: build $(VENV)/with-test  ## 64 node processes under kill -9, 10,000 acknowledged values: 0 lost (about ten minutes)
 	@$(BIN)/python -m tests.processes.survive $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)
+
+kill-points: build $(VENV)/with-test  ## kill -9 at COUNT (1,000) points around a write: what was acknowledged is there, none is torn
+	@$(BIN)/python -m tests.processes.kill_points --points $(if $(filter file,$(origin COUNT)),1000,$(COUNT)) $(ARGS)
 
 pcap-frames: build  ## extract the clear RELOAD frames of PCAP into FRAMES for tshark and Wireshark
 	@tools/packages test

@@ -53,8 +53,7 @@ class Disk:
         self._queue: SimpleQueue[tuple[int, Sequence[Change]] | None] = SimpleQueue()
         self._thread: Thread | None = None
         try:
-            self._database = _open(path)
-            self._records = list(_read(self._database))
+            self._database, self._records = _open_and_read(path)
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise ConfigError(f"{path} cannot be used: {error}") from None
@@ -157,6 +156,15 @@ def _open(path: str) -> sqlite3.Connection:
     return database
 
 
+def _open_and_read(path: str) -> tuple[sqlite3.Connection, list[Record]]:
+    database = _open(path)
+    try:
+        return database, list(_read(database))
+    except BaseException:
+        database.close()  # or it would keep the file locked
+        raise
+
+
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -180,7 +188,7 @@ def _salvage(path: str) -> list[Record]:
     """What can be read around the damaged pages: each part from its beginning and from its end."""
     found: dict[bytes, bytes] = {}
     with suppress(sqlite3.Error):
-        database = sqlite3.connect(path, isolation_level=None)
+        database = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
             for tag in b"cgvw":
                 for part in range(_PARTS):
