@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,3 +74,58 @@ def test_wrong_use_is_one_line_and_exit_code_2() -> None:
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].endswith("'none' is not a number from 1 to 10000")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("weather",), "there is no scenario 'weather'; xor-fast sim list names them"),
+        (("churn", "--session", "long"), "'long' is not a time: write 90s, 1.5m or 2h"),
+        (("mute", "--share", "1.5"), "'1.5' is not a share from 0 to 1"),
+        (("paths", "--neighbours", "2"), "'2' is not a number from 3 to 64"),
+        (("paths", "--plot", "paths.gif"), "a plot is a .png or .svg file, not 'paths.gif'"),
+        (("paths", "--json", "/nowhere/paths.json"), "cannot write /nowhere/paths.json: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_runs(arguments: tuple[str, ...], says: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].endswith(says)
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_list_names_every_scenario_and_one_has_help() -> None:
+    done = run("list")
+    assert done.returncode == 0
+    names = [line.split()[0] for line in done.stdout.splitlines()[:-1]]
+    assert {"grow", "paths", "half", "churn", "mute", "torture"} <= set(names)
+    for name in ("grow", "churn"):
+        assert "--seed" in run(name, "--help").stdout
+
+
+def test_figures_and_charts_go_into_files(tmp_path: Path) -> None:
+    small = ("paths", "--nodes", "64", "--lookups", "100", "--seed", "5")
+    for name in ("one.svg", "two.svg", "one.png"):
+        done = run(*small, "--json", str(tmp_path / "paths.json"), "--plot", str(tmp_path / name))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "holds" in done.stdout
+    written = json.loads((tmp_path / "paths.json").read_bytes())
+    assert (written["scenario"], written["seed"], written["parameters"]["nodes"]) == ("paths", 5, 64)
+    assert written["ok"] is True
+    assert written["trace"] in done.stdout
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_one_line_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "matplotlib.py").write_text("raise ImportError")
+    done = subprocess.run(
+        [sys.executable, "-m", "xor_fast", "sim", "paths", "--nodes", "8", "--plot", str(tmp_path / "paths.svg")],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "xor-fast sim: plots need matplotlib: pip install 'xor_fast[plot]'\n"

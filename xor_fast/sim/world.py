@@ -15,6 +15,7 @@ from xor_fast.actions import Address, ClosePort, Dial, Hangup, Left, Notice, Ope
 from xor_fast.config import Overlay
 from xor_fast.core.node import Node, Tuning
 from xor_fast.sim.disk import LATENCY, VirtualDisk
+from xor_fast.sim.meter import Meter
 from xor_fast.trust.signatures import Identity, Verifier
 
 START_MS = 1_800_000_000_000  # the wall clock of every node when the world begins
@@ -95,6 +96,7 @@ class World:
         self.hosts: list[Host] = []
         self.events: int = 0
         self.bytes_carried: int = 0
+        self.meter: Meter | None = None  # sees what goes over the links, if somebody wants to know
         self._latency = latency
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
@@ -331,6 +333,8 @@ class World:
             return
         end = 0 if connection.hosts[0] is host and connection.links[0] == link else 1
         self.bytes_carried += len(data)
+        if self.meter is not None:
+            self.meter.count(data)
         for piece in self._cut(data):
             arrival = max(self.now + self.delay(connection), connection.arrives[end])
             connection.arrives[end] = arrival
