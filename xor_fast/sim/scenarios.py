@@ -2,11 +2,14 @@
 
 from xor_fast.sim.churn import churn
 from xor_fast.sim.grow import grow
+from xor_fast.sim.misfits import clock, droppers, restart, slow
 from xor_fast.sim.scenario import FINGERS, NEIGHBOURS, Parameter, Scenario, nodes, one_of, seconds, share, whole
+from xor_fast.sim.splits import bridge, partition
 from xor_fast.sim.static import half, mute, paths
 
 _RING = (NEIGHBOURS, FINGERS)
 _MINUTES = "minutes of virtual time"
+_LOOKUPS = Parameter("lookups", 2000, whole(1, 1_000_000), "how many")
 
 _ALL = (
     Scenario(
@@ -62,6 +65,71 @@ _ALL = (
             Parameter("rest", 60.0, seconds, "from then to the first lookup"),
         ),
         mute,
+    ),
+    Scenario(
+        "droppers",
+        "A share of the peers says nothing about values and forwards nothing: how many lookups succeed?",
+        (
+            nodes(1000),
+            *_RING,
+            Parameter("share", 0.2, share, "of the peers that drop"),
+            Parameter("how", "sly", one_of("sly", "all"), "sly: its own upkeep goes on, so it stays in all tables"),
+            _LOOKUPS,
+        ),
+        droppers,
+    ),
+    Scenario(
+        "partition",
+        "The network splits in halves, both go on writing, and it is whole again: one ring, newest values?",
+        (
+            nodes(200),
+            *_RING,
+            Parameter("minutes", 10, whole(1, 600), "apart"),
+            Parameter("rest", 60.0, seconds, "from one ring to the lookups"),
+        ),
+        partition,
+    ),
+    Scenario(
+        "bridge",
+        "Two overlays with mixed up bootstrap lists, and a machine that repeats in each what it hears in the other.",
+        (nodes(128), *_RING, Parameter("minutes", 10, whole(1, 600), _MINUTES)),
+        bridge,
+    ),
+    Scenario(
+        "slow",
+        "A share of the peers answers late: is anything lost, or anybody taken for dead?",
+        (
+            nodes(500),
+            *_RING,
+            Parameter("share", 0.2, share, "of the peers that are slow"),
+            Parameter("delay", 0.4, seconds, "that each message to or from them takes longer"),
+            _LOOKUPS,
+        ),
+        slow,
+    ),
+    Scenario(
+        "restart",
+        "A share of the peers is killed at once and started again, with disks or without: is anything lost?",
+        (
+            nodes(500),
+            *_RING,
+            Parameter("share", 0.3, share, "of the peers that are killed"),
+            Parameter("away", 30.0, seconds, "until they are started again, on average"),
+            Parameter("disk", "kept", one_of("kept", "blank"), "what they come back with"),
+        ),
+        restart,
+    ),
+    Scenario(
+        "clock",
+        "Wall clocks jump: do values live on, and do newer ones win?",
+        (
+            nodes(200),
+            *_RING,
+            Parameter("share", 0.3, share, "of the peers whose clock jumps"),
+            Parameter("jump", 86400.0, seconds, "forwards or back"),
+            _LOOKUPS,
+        ),
+        clock,
     ),
 )
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

@@ -106,6 +106,7 @@ class Stage:
         self.stores_failed: list[str] = []
         self.honest: Callable[[Host], bool] = lambda host: True
         self.random: Random = self.world.random("stage")
+        self.writing = 0  # Stores under way
         self._asking = False
 
     # --- hosts ---------------------------------------------------------------------------------------
@@ -115,18 +116,18 @@ class Stage:
         identity = FakeIdentity(random.randbytes(overlay.node_id_length), f"user{index}@{OVERLAY_NAME}".encode())
         return identity, self._verifier  # type: ignore[return-value]  # the same interface, by design
 
-    def boot(self) -> Host:
+    def boot(self, overlay: Overlay | None = None) -> Host:
         """A new machine, not part of the ring yet."""
-        return self.world.boot(self.world.machine(len(self.world.machines)))
+        return self.world.boot(self.world.machine(len(self.world.machines)), overlay=overlay)
 
-    def settle(self, count: int | None = None) -> list[Host]:
-        """A ring of so many (default: all nodes of the options) that is there at once."""
+    def settle(self, count: int | None = None, overlay: Overlay | None = None) -> list[Host]:
+        """A ring of so many (default: all nodes of the options) that is there at once; of an overlay of its own."""
         count = self.nodes if count is None else count
         hosts = []
         for index in range(count):
             if index % 100 == 0:
                 self.progress("settling", index, count)
-            hosts.append(self.boot())
+            hosts.append(self.boot(overlay))
         tuning = self.world.tuning
         settle_at_once(self.world, hosts, each_side(count, tuning.neighbours_each_side), fingers=tuning.fingers)
         self.progress("settling", count, count)
@@ -136,9 +137,9 @@ class Stage:
         gc.freeze()
         return hosts
 
-    def join(self, then: Callable[[Host], None] = lambda host: None) -> Host:
-        """A newcomer, through some members."""
-        host = self.boot()
+    def join(self, then: Callable[[Host], None] = lambda host: None, host: Host | None = None) -> Host:
+        """A newcomer, or a host that was booted already, through some members."""
+        host = self.boot() if host is None else host
         through = self.random.sample(self.members, min(3, len(self.members)))
 
         def joined(now: float, outcome: RequestFailed | None) -> None:
@@ -186,9 +187,11 @@ class Stage:
         host = key.writer
         if not host.alive or host not in self.members:
             return
+        self.writing += 1
         value = sha256(key.user + repr(self.world.now).encode()).digest().ljust(VALUE_SIZE, b".")
 
         def done(now: float, outcome: Stored | RequestFailed) -> None:
+            self.writing -= 1
             if isinstance(outcome, Stored):
                 if not key.value:
                     self.keys.append(key)
@@ -204,6 +207,11 @@ class Stage:
         if refresh:
             again = self.world.now + lifetime * self.random.uniform(0.4, 0.5)
             self.world.at(again, partial(self.store, key, lifetime, refresh))
+
+    def rewrite(self, keys: Iterable[Key], lifetime: float) -> None:
+        """All writers store a new value."""
+        for key in keys:
+            self.world.at(self.world.now + self.random.uniform(0.0, 10.0), partial(self.store, key, lifetime, False))
 
     def holders(self, key: Key) -> list[Host]:
         """Living, honest members that have it."""

@@ -83,10 +83,10 @@ class Storm(World):
             self.machines.append(Machine(count, identity, verifier, address))
         return self.machines[number]
 
-    def boot(self, machine: Machine, disk: VirtualDisk | None = None) -> Host:
+    def boot(self, machine: Machine, disk: VirtualDisk | None = None, overlay: Overlay | None = None) -> Host:
         """The next run of a machine, not yet joined."""
         wall_ms = self.wall_ms + int(1000 * machine.clock)
-        host = self.add(machine.identity, machine.verifier, machine.address, disk, wall_ms)
+        host = self.add(machine.identity, machine.verifier, machine.address, disk, wall_ms, overlay)
         machine.host, machine.disk, machine.is_due = host, None, False
         self.machine_of[host] = machine
         self._dark.discard(host.address)

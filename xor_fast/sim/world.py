@@ -51,6 +51,7 @@ class Host:
         address: Address | None = None,
         disk: VirtualDisk | None = None,
         wall_ms: int | None = None,
+        overlay: Overlay | None = None,
     ) -> None:
         self.world = world
         self.index = index
@@ -58,7 +59,7 @@ class Host:
         self.address: Address = address or (f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}", PORT)
         self.certificates: list[bytes] = [c.certificate for c in identity.certificates]  # what its TLS end shows
         self.node: Node = Node(
-            world.overlay,
+            overlay or world.overlay,
             identity,
             verifier,
             node_random,
@@ -94,6 +95,7 @@ class World:
         self.now: float = 0.0
         self.tuning: Tuning = tuning or Tuning()  # of every host
         self.hosts: list[Host] = []
+        self._added = 0
         self.events: int = 0
         self.bytes_carried: int = 0
         self.meter: Meter | None = None  # sees what goes over the links, if somebody wants to know
@@ -155,10 +157,13 @@ class World:
         address: Address | None = None,
         disk: VirtualDisk | None = None,
         wall_ms: int | None = None,
+        overlay: Overlay | None = None,
     ) -> Host:
-        """address, disk: by default its own; those of a host that was killed for its next run. wall_ms: its clock."""
-        index = len(self.hosts) + 1
-        host = Host(self, index, identity, verifier, self.random(f"node {index}"), address, disk, wall_ms)
+        """address, disk: by default its own; those of a host that was killed for its next run. wall_ms: its clock.
+        overlay: of which it has the document, if not of the world's."""
+        self._added += 1
+        index = self._added
+        host = Host(self, index, identity, verifier, self.random(f"node {index}"), address, disk, wall_ms, overlay)
         self.hosts.append(host)
         self._by_address[host.address] = (host, None)
         return host
