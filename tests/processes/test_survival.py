@@ -18,3 +18,14 @@ def test_two_at_a_time_are_killed_until_a_third_is_gone(tmp_path: Path) -> None:
     assert report.found >= FOUND
     assert report.holds, "each pair was repaired before the next was killed"
     assert report.rows[-1].gone >= settings.share * settings.nodes
+
+
+def test_a_third_is_killed_at_once_and_started_again_with_its_disks(tmp_path: Path) -> None:
+    """Some values lay on none but those."""
+    settings = Settings(nodes=12, stores=500, hold_down=2.0, outage=3.0, scenarios=("restart",))
+    (report,) = survive(settings, tmp_path)
+    for row in report.rows:
+        print(row)
+    assert report.lost == []
+    assert report.holds, "it is one ring again in which each node holds what it should"
+    assert ": 0 values" not in report.rows[1].step
