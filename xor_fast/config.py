@@ -8,6 +8,7 @@ Elements this node has no use for yet (enrollment-server, turn-density, signers)
 import base64
 import binascii
 import ipaddress
+import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
@@ -96,6 +97,12 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     def overlay_hash(self) -> int:
         """The overlay field of every message: SHA-1 over the name as written (6.3.2; notes 3.6)."""
         return ids.overlay_hash(self.instance_name.encode())
+
+
+def advised_ttl(nodes: int) -> int:
+    """An initial-ttl for an overlay that may grow to so many nodes: a little above the longest way through its ring,
+    which is log2 of their number and 5 (13.6.5). With a larger one a message that goes astray does more harm."""
+    return min(math.ceil(math.log2(max(nodes, 1))) + 5 + limits.TTL_MARGIN, limits.INITIAL_TTL_DEFAULT)
 
 
 IANA_KINDS = {

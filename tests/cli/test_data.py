@@ -1,6 +1,8 @@
 """Data directories: who may read them, whole or not there, one process at a time."""
 
+import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +86,14 @@ def test_a_control_socket_in_a_deep_directory(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     assert len(os.fsencode(DataDirectory(deep).control)) < 108
     assert Path(DataDirectory(deep).control).parent.samefile(deep)
+
+
+@pytest.mark.req("fwd.ttl-config-advice")
+@pytest.mark.parametrize("nodes", [1, 2, 64, 1000, 1024, 1 << 20, 1 << 40])
+def test_a_new_overlay_s_initial_ttl_is_slightly_above_its_longest_way(tmp_path: Path, nodes: int) -> None:
+    """13.6.5: "slightly larger than the longest expected path", for Chord log2 of the number of nodes and 5."""
+    data = DataDirectory(tmp_path / "first")
+    found_overlay(data, "overlay.example", ("127.0.0.1", 6084), nodes=nodes)
+    longest = math.log2(nodes) + 5
+    (ttl,) = re.findall(r"initial-ttl>(\d+)<", data.document.read_text())
+    assert longest < int(ttl) == data.overlay().initial_ttl <= longest + 5

@@ -84,6 +84,12 @@ def quickstart(
     name: Annotated[
         str, typer.Option("--name", help="Overlay name, a DNS name; used when it is made.")
     ] = "xor.home.arpa",
+    nodes: Annotated[
+        int,
+        typer.Option(
+            "--nodes", metavar="N", min=1, help="How many nodes the overlay may grow to; used when it is made."
+        ),
+    ] = limits.EXPECTED_NODES,
     neighbours: Neighbours = None,
     fingers: Fingers = limits.FINGERS,
     hold_down: HoldDown = limits.HOLD_DOWN,
@@ -95,7 +101,7 @@ def quickstart(
     from xor_fast.cli import serve
 
     tuning = Tuning(neighbours, fingers, hold_down)
-    return serve.quickstart(data, listen, advertise or [], name, tuning, pcap, keylog, as_json)
+    return serve.quickstart(data, listen, advertise or [], name, nodes, tuning, pcap, keylog, as_json)
 
 
 @app.command()

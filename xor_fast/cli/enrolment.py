@@ -4,9 +4,10 @@ import secrets
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from xor_fast import limits
 from xor_fast.actions import Address
 from xor_fast.cli.data import CA_LIFE_MS, CERTIFICATE_LIFE_MS, CLOCK_SKEW_MS, DataDirectory, wall_ms
-from xor_fast.config import KindDefinition, Overlay, write_overlay
+from xor_fast.config import KindDefinition, Overlay, advised_ttl, write_overlay
 from xor_fast.errors import ConfigError
 from xor_fast.trust.authority import Authority, certificate_to_pem, key_to_pem, new_key
 from xor_fast.usages.xmpp import jid as jids
@@ -27,9 +28,15 @@ class Issued(NamedTuple):
 
 
 def found_overlay(
-    data: DataDirectory, name: str, bootstrap: Address, kinds: Sequence[KindDefinition] = (XMPP_LOCATION,)
+    data: DataDirectory,
+    name: str,
+    bootstrap: Address,
+    kinds: Sequence[KindDefinition] = (XMPP_LOCATION,),
+    nodes: int = limits.EXPECTED_NODES,
 ) -> None:
-    """Make `data`: a CA, a Configuration Document that names `bootstrap`, and the identity of the first peer."""
+    """Make `data`: a CA, a Configuration Document that names `bootstrap`, and the identity of the first peer.
+
+    nodes: how many the overlay may grow to."""
     now = wall_ms()
     key = new_key(secrets.randbits(320))
     ca = Authority.create(name, key, serial=_serial(), not_before_ms=now - CLOCK_SKEW_MS, not_after_ms=now + CA_LIFE_MS)
@@ -38,6 +45,7 @@ def found_overlay(
         sequence=1,
         root_certs=(ca.certificate,),
         bootstrap_nodes=(bootstrap,),
+        initial_ttl=advised_ttl(nodes),
         no_ice=True,  # its link type is TLS-TCP-FH-NO-ICE
         kinds=tuple(kinds),
     )

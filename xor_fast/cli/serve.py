@@ -22,6 +22,7 @@ def quickstart(
     listen: str | None,
     advertise: list[str],
     name: str,
+    nodes: int,
     tuning: Tuning,
     pcap: Path | None,
     keylog: Path | None,
@@ -34,7 +35,7 @@ def quickstart(
         if place.listen[1] == 0:  # a Configuration Document names a port
             with bind(*place.listen) as sock:
                 place = place._replace(listen=address_of(sock))
-        enrolment.found_overlay(directory, name, (place.advertise or (place.listen,))[0])
+        enrolment.found_overlay(directory, name, (place.advertise or (place.listen,))[0], nodes=nodes)
     elif not directory.has_ca:
         raise ConfigError(f"{data} holds no CA, so it was not made by quickstart: run `{program()} node --data {data}`")
     else:
