@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.core.outside import OVERLAY, Outside
 from xor_fast.cext import codec, ids, wire
+from xor_fast.core.tuning import DEFAULTS, Tuning
 from xor_fast.errors import WireError
 from xor_fast.messages import (
     AddressType,
@@ -56,8 +57,8 @@ def candidate() -> IceCandidate:
 class Neighbours(Outside):
     """Five members of one user, with links; `received`: what came to each since it was last looked at."""
 
-    def __init__(self, started: bool = True, disk: VirtualDisk | None = None) -> None:
-        super().__init__(started, disk)
+    def __init__(self, started: bool = True, disk: VirtualDisk | None = None, tuning: Tuning = DEFAULTS) -> None:
+        super().__init__(started, disk, tuning=tuning)
         self.members: list[FakeIdentity] = []
         self.links: dict[int, FakeIdentity] = {}
         self.received: list[tuple[int, Message]] = []
