@@ -248,11 +248,11 @@ def test_expiration_is_rfc_3339_in_utc() -> None:
         assert "expiration" in refused(document(attributes=f'expiration="{bad}"'))
 
 
-@pytest.mark.req("cfg.el.topology-plugin")
+@pytest.mark.req("cfg.el.topology-plugin", "topo.algorithm-names")
 def test_topology_plugin() -> None:
     assert parse_overlay(document()).topology_plugin == "CHORD-RELOAD"
     assert parse_overlay(document("<topology-plugin> CHORD-RELOAD </topology-plugin>")) == parse_overlay(document())
-    for other in ("chord-reload", "CHORD-SELF-TUNING", ""):
+    for other in ("chord-reload", "CHORD-SELF-TUNING", "EXP-OVERLAY", ""):
         assert "topology-plugin" in refused(document(f"<topology-plugin>{other}</topology-plugin>"))
 
 

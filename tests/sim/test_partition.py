@@ -1,0 +1,97 @@
+"""An overlay that splits into two halves, each of which goes on as a ring, and heals (RFC 6940 10.7.4.4)."""
+
+from random import Random
+
+import msgspec
+import pytest
+
+from tests.sim.overlays import Overlay
+from tests.sim.trace import number_of, place, traced
+from xor_fast.actions import Dial
+from xor_fast.core.node import Stored, Tuning
+from xor_fast.messages import Code
+from xor_fast.sim import checks
+from xor_fast.sim.world import Host
+
+MINUTES = 60.0
+
+
+class Split:
+    """Two halves that do not reach each other until `heal`."""
+
+    def __init__(self, overlay: Overlay, seed: int) -> None:
+        self.overlay, world = overlay, overlay.world
+        self.half = set(Random(seed).sample(overlay.hosts, len(overlay.hosts) // 2))
+        self.is_open = False
+        dial = world._dial
+
+        def within(host: Host, action: Dial) -> None:
+            there = {address: found[0] for address, found in world._by_address.items()}
+            reachable = tuple(a for a in action.addresses if a in there and not self.parts(host, there[a]))
+            dial(host, action._replace(addresses=reachable))
+
+        world._dial = within  # type: ignore[method-assign]
+        for host in overlay.hosts:
+            for connection in list(host.links.values()):
+                if self.parts(*connection.hosts):
+                    world._close(connection, "the network is split")
+
+    def parts(self, one: Host, other: Host) -> bool:
+        return not self.is_open and (one in self.half) != (other in self.half)
+
+    def is_two_rings(self) -> bool:
+        everybody = self.overlay.world.hosts
+        for half in (self.half, {host for host in everybody if host not in self.half}):
+            for host in everybody:
+                host.alive = host in half
+            wrong = checks.wrong_neighbours(self.overlay.world)
+            for host in everybody:
+                host.alive = True
+            if wrong:
+                return False
+        return True
+
+
+@pytest.mark.req("topo.partition-probe", "topo.partition-ping", "topo.partition-heal")
+@pytest.mark.parametrize("reactive", [True, False])
+@pytest.mark.parametrize("peers", [6, 40])
+def test_two_halves_are_one_ring_again_within_two_periods(peers: int, reactive: bool, seed: int) -> None:
+    overlay = Overlay(peers, seed, tuning=Tuning(hold_down=1.0))
+    settings = msgspec.structs.replace(overlay.world.overlay, reactive=reactive)
+    for host in overlay.hosts:
+        host.node.overlay = settings
+    users = overlay.hosts
+    for user in users:
+        assert isinstance(overlay.store(user, user.name.encode()), Stored)
+    overlay.world.run(5)
+    split = Split(overlay, seed)
+    overlay.world.run(10 * MINUTES if reactive else 30 * MINUTES)
+    assert split.is_two_rings()
+    with traced(overlay.world) as trace:
+        split.is_open = True
+        overlay.world.run(2 * settings.update_interval)
+        overlay.settle(1)
+        # Each place was asked about: by a Ping for what comes after the own Node-ID.
+        probed = {sent.sender for sent in trace.of(Code.PING_REQ) if sent.to == (place(number_of(sent.sender) + 1),)}
+        assert len(probed) >= 0.6 * peers
+    overlay.world.run(60)
+    for user in users:
+        assert overlay.found(Random(seed).choice(users), user) == [user.name.encode()]
+
+
+def test_the_newest_value_wins_and_nothing_is_rolled_back(seed: int) -> None:
+    overlay = Overlay(12, seed, tuning=Tuning(hold_down=1.0))
+    users = overlay.hosts
+    for user in users:
+        assert isinstance(overlay.store(user, b"before"), Stored)
+    overlay.world.run(5)
+    split = Split(overlay, seed)
+    overlay.world.run(60)
+    for user in users:
+        assert isinstance(overlay.store(user, b"meanwhile"), Stored)
+    split.is_open = True
+    overlay.world.run(2 * overlay.world.overlay.update_interval)
+    overlay.settle(1)
+    for user in users:
+        for asker in users[:3]:
+            assert overlay.found(asker, user) == [b"meanwhile"]
