@@ -16,6 +16,13 @@ cdef enum:
     WHOLE_WINDOW = 0xFFFFFFFE
 
 
+cdef enum:
+    # Of a link whose certificate has several Node-IDs (6.1.2), until an Attach tells for which it speaks.
+    BOUND = 0
+    NAMED = 1               # by a Ping, or an Attach with somebody else
+    NAMELESS = 2
+
+
 cdef struct Mark:
     uint32_t sequence       # first frame of a turn that is not acknowledged yet
     double sent_at
@@ -27,6 +34,7 @@ cdef struct Link:
     bint is_full            # the driver's buffer is above its mark
     bint is_dirty           # stands in the switch's list of links with something to send
     bint is_broken          # the peer broke the framing; nothing more is read
+    uint8_t standing        # may the other side do more than Ping and Attach?
     bint was_silent         # as `silence_changes` told last
     bint speaks_again       # it was told to be silent, and is not any more
     double heard_at

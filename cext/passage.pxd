@@ -65,6 +65,7 @@ cdef enum:
     DROP_INBOX_FULL
     DROP_ACK
     DROP_NO_MEMORY
+    HELD_BACK
     VIA_SHORTENED
     VIA_NOT_SHORTENED
     COUNTS
@@ -80,6 +81,7 @@ cdef enum:
     INCOMPATIBLE = 5
     TOO_LARGE = 6
     INVALID = 7
+    UNATTACHED = 8
 
 
 cdef enum:

@@ -46,6 +46,9 @@ cdef class Switch:
     cdef void take_frame(self, Link* link, const uint8_t* frame, size_t size, double now) noexcept nogil
 
     cdef void pass_on(self, Link* source, const uint8_t* message, size_t size, double now) noexcept nogil
+    cdef void pass_checked(
+        self, Link* source, const uint8_t* message, size_t size, double now, bint is_held
+    ) noexcept nogil
     cdef Outcome route(self, Passage* p) noexcept nogil
     cdef bint expand(self, Passage* p, const Destination* entry) noexcept nogil
     cdef size_t shorten(self, Passage* p, const Link* source, Changes* c) noexcept nogil

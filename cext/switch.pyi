@@ -33,6 +33,9 @@ class Verdict(IntEnum):
     INVALID = 7
     """A request whose destination list names somebody twice: Error_Invalid_Message (13.6.5)."""
 
+    UNATTACHED = 8
+    """From a link that has not attached; not routed yet (see `bind_link`)."""
+
 class ViaLists(IntEnum):
     """How a request is passed on so that its answer finds the way back (6.1.2)."""
 
@@ -76,9 +79,15 @@ class Switch:
         """overlay: the header field (`ids.overlay_hash`); first_generation: random, 0 to 7, where the slots' generation
         counters start (6.3.2.2). With ViaLists.STATE: secret, 32 random bytes that nobody else knows, and how long a
         request lives, seconds."""
-    def open_link(self, now: float, node_id: bytes) -> int:
+    def open_link(self, now: float, node_id: bytes, *, is_bound: bool = True) -> int:
         """A connection whose certificate proved node_id. -1 when the table or the node's share of it is full.
         The newest link of a Node-ID is the one that is written to. Slots are handed out in rotation (6.3.2.2)."""
+    def bind_link(self, link: int, node_id: bytes, is_attached: bool) -> None:
+        """For links opened with is_bound=False, whose certificate has several Node-IDs (6.1.2): from now on it is that
+        node's. Until it has attached, what it sends waits in the inbox as UNATTACHED, and before it was bound to any
+        Node-ID nothing is sent to it but by its number. ValueError for a link that is not open."""
+    def pass_held(self, now: float, link: int, message: bytes) -> None:
+        """Let a message that was UNATTACHED go the way it would have gone."""
     def close_link(self, link: int) -> None:
         """Forget a link and its outbox. An unknown or stale number is ignored."""
     def link_of(self, node_id: bytes) -> int:

@@ -19,6 +19,9 @@ from xor_fast.cext.ids cimport (
     store_u16,
 )
 from xor_fast.cext.link cimport (
+    BOUND,
+    NAMED,
+    NAMELESS,
     is_silent,
     note_acked,
     note_received,
@@ -56,10 +59,12 @@ from xor_fast.cext.passage cimport (
     DROP_TTL_ZERO,
     FORWARD,
     FORWARDED,
+    HELD_BACK,
     ORIGINATED,
     RECEIVED,
     TOO_LARGE,
     TTL_EXCEEDED,
+    UNATTACHED,
     VIA_NOT_SHORTENED,
     VIA_SHORTENED,
     check,
@@ -105,7 +110,7 @@ cdef tuple NAMES = tuple("""
     drop_ttl_too_large drop_too_large drop_bad_list drop_long_list drop_resource_place drop_no_destination
     drop_duplicate_destination drop_bad_option drop_opaque_id drop_destination_type drop_foreign_node
     drop_no_route drop_ttl_zero drop_loop drop_forward_critical drop_link_full drop_outbox_full drop_inbox_full
-    drop_ack drop_no_memory via_shortened via_not_shortened
+    drop_ack drop_no_memory held_back via_shortened via_not_shortened
 """.split())
 assert len(NAMES) == COUNTS
 
@@ -150,6 +155,7 @@ class Verdict(IntEnum):
     INCOMPATIBLE = 5
     TOO_LARGE = 6
     INVALID = 7
+    UNATTACHED = 8
 
 
 cdef tuple VERDICTS = tuple(Verdict)
@@ -223,7 +229,7 @@ cdef class Switch:
 
     # --- links --------------------------------------------------------------------------------------
 
-    def open_link(self, double now, bytes node_id not None):
+    def open_link(self, double now, bytes node_id not None, *, bint is_bound=True):
         cdef Id key
         cdef Link* link
         cdef int slot, i, same = 0
@@ -244,6 +250,7 @@ cdef class Switch:
         if link == NULL:
             raise MemoryError
         link.node_id = key
+        link.standing = BOUND if is_bound else NAMELESS
         link.number = slot | <int>self.generations[slot] << SLOT_BITS
         link.heard_at = now
         link.rto = RTO_FLOOR
@@ -253,6 +260,20 @@ cdef class Switch:
         self.live_count += 1
         self.reindex()
         return link.number
+
+    def bind_link(self, int link, bytes node_id not None, bint is_attached):
+        cdef Link* found = self.link_at(link)
+        if found == NULL or read_id(node_id, &found.node_id) != self.id_length:
+            raise ValueError(f"link {link} is not open, or the Node-ID has not {self.id_length} bytes")
+        found.standing = BOUND if is_attached else NAMED
+        self.reindex()
+
+    def pass_held(self, double now, int link, bytes message not None):
+        cdef Link* source = self.link_at(link)
+        if source != NULL:
+            self.pass_checked(
+                source, <const uint8_t*>PyBytes_AS_STRING(message), <size_t>PyBytes_GET_SIZE(message), now, False
+            )
 
     def close_link(self, int link):
         cdef Link* closed = self.link_at(link)
@@ -472,6 +493,8 @@ cdef class Switch:
             self.index[i] = -1
         for n in range(self.live_count):
             slot = self.live[n]
+            if self.slots[slot].standing == NAMELESS:
+                continue
             i = bucket(&self.slots[slot].node_id) & (size - 1)
             # A later link of the same node takes the place of the earlier one.
             while self.index[i] >= 0 and not equal(&self.slots[self.index[i]].node_id, &self.slots[slot].node_id):
@@ -574,7 +597,13 @@ cdef class Switch:
     # --- one message (6.1) --------------------------------------------------------------------------
 
     cdef void pass_on(self, Link* source, const uint8_t* message, size_t size, double now) noexcept nogil:
-        """Check, then deliver, forward or drop; a request whose refusal the RFC wants answered goes to the inbox."""
+        self.pass_checked(source, message, size, now, source.standing != BOUND)
+
+    cdef inline void pass_checked(
+        self, Link* source, const uint8_t* message, size_t size, double now, bint is_held
+    ) noexcept nogil:
+        """Check, then deliver, forward or drop; a request whose refusal the RFC wants answered goes to the inbox, and so
+        does what a link that has not attached says: it is looked at there before it may go on (6.1.2)."""
         cdef Passage p
         cdef int verdict
         p.message = message
@@ -582,6 +611,9 @@ cdef class Switch:
         p.is_request = False
         p.now = now
         cdef Outcome outcome = check(&p, &self.rules)
+        if is_held and outcome == FORWARDED:
+            self.counts[HELD_BACK if self.keep(source.number, UNATTACHED, message, size) else DROP_INBOX_FULL] += 1
+            return
         if outcome == FORWARDED:
             outcome = self.route(&p)
         if outcome == FORWARDED:

@@ -57,6 +57,7 @@ class Attach:
         self._node = node
         self._attempts: list[_Attempt] = []
         self._dialling: dict[int, _Dialling] = {}
+        self._several: dict[int, tuple[bytes, ...]] = {}  # links that have not attached: for whom they may speak
         self.handlers: Handlers = {Code.ATTACH_REQ: self._on_attach}
 
     # --- our own Attaches ----------------------------------------------------------------------------
@@ -151,6 +152,7 @@ class Attach:
             raise Refuse(ErrorCode.IN_PROGRESS, "too many connections are being made")
         self._break_tie(now, sender)
         self._node.answer(now, request, Code.ATTACH_ANS, self._body(b"active", False))
+        self._note_attached(now, request)
         if connected:
             # The bootstrap link, say: a second connection between the same two would serve nobody.
             if body.send_update:
@@ -182,16 +184,15 @@ class Attach:
     def link_up(self, now: float, certificates: Sequence[bytes], ticket: int | None) -> int:
         dialling = self._dialling.pop(ticket, None) if ticket is not None else None
         try:
-            node_id = self._node.verify_link(now, certificates).node_id
-            expected = dialling.node_id if dialling is not None else None
-            if expected is not None and expected != node_id:
-                # 6.5.1.11: the certificate must match the node that sent the Attach; no other candidate is tried.
-                raise TrustError(f"the Attach was from node {expected.hex()}, the certificate is of {node_id.hex()}")
+            node_ids = self._node.verify_link(now, certificates).node_ids
+            node_id = self._name(node_ids, dialling)
         except TrustError as error:
             self._node.count("refused_links")
             self._node.notice("warning", f"refused a link: {error}")
             self._dial_over(now, dialling, RequestFailed(ErrorCode.FORBIDDEN, str(error)))
             return NO_LINK
+        if node_id is None:
+            return self._open_nameless(now, node_ids)
         link = self._node.switch.open_link(now, node_id)
         if link < 0:
             self._node.count("refused_links")
@@ -209,6 +210,56 @@ class Attach:
         self._dial_over(now, dialling, node_id)
         self._node.topology.linked(now, node_id, wants_full)  # 6.4.2.3: an Update once the connection is complete
         return link
+
+    def _name(self, node_ids: Sequence[bytes], dialling: _Dialling | None) -> bytes | None:
+        """For which of its certificate's Node-IDs a connection speaks; None: we cannot know yet."""
+        expected = dialling.node_id if dialling is not None else None
+        if expected is not None and expected not in node_ids:
+            # 6.5.1.11: the certificate must match the node that sent the Attach; no other candidate is tried.
+            raise TrustError(f"the Attach was from node {expected.hex()}, the certificate is of {node_ids[0].hex()}")
+        if expected is not None or len(node_ids) == 1:
+            return expected or node_ids[0]
+        if dialling is not None:
+            raise TrustError("the certificate names several Node-IDs: a bootstrap node needs one with a single Node-ID")
+        return next((attempt.node_id for attempt in self._attempts if attempt.node_id in node_ids), None)
+
+    # --- links that speak for one of several Node-IDs (6.1.2) -----------------------------------------
+
+    def is_attached(self, link: int) -> bool:
+        return link not in self._several
+
+    def forget(self, link: int) -> None:
+        self._several.pop(link, None)
+
+    def _open_nameless(self, now: float, node_ids: Sequence[bytes]) -> int:
+        link = self._node.switch.open_link(now, bytes(len(node_ids[0])), is_bound=False)
+        self._node.count("links_opened" if link >= 0 else "refused_links")
+        if link >= 0:
+            self._several[link] = tuple(node_ids)
+        return link
+
+    def admit(self, now: float, request: Request) -> None:
+        """What comes over such a link before its Attach with us. A Ping or an Attach goes on under the name that it is
+        signed with, so that its answer comes back; other requests are refused (6.1.2)."""
+        sender, code = request.signer.node_id, request.message.code
+        if sender not in self._several.get(request.link, ()) or request.message.header.via_list:
+            self._node.count("drop_unattached")
+        elif code in (Code.PING_REQ, Code.ATTACH_REQ):
+            self._node.switch.bind_link(request.link, sender, False)
+            self._node.switch.pass_held(now, request.link, request.encoded)
+        elif code % 2 and code != Code.ERROR:
+            self._node.switch.bind_link(request.link, sender, False)
+            request = request._replace(previous_hop=sender)
+            self._node.refuse(now, request, ErrorCode.FORBIDDEN, "attach first: your certificate has several Node-IDs")
+        else:
+            self._node.count("drop_unattached")
+
+    def _note_attached(self, now: float, request: Request) -> None:
+        """A direct Attach with us tells for which Node-ID its link speaks."""
+        if request.link in self._several and request.is_direct:
+            del self._several[request.link]
+            self._node.switch.bind_link(request.link, request.signer.node_id, True)
+            self._node.topology.linked(now, request.signer.node_id, wants_full=False)
 
     def dial_failed(self, now: float, ticket: int, reason: str) -> None:
         dialling = self._dialling.pop(ticket, None)

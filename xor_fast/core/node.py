@@ -342,12 +342,9 @@ class Node:
         self._counts[name] += by
 
     def verify_link(self, now: float, certificates: Sequence[bytes]) -> Certificate:
-        """The certificate of a connection, checked, with exactly one Node-ID. TrustError otherwise."""
+        """The certificate of a connection, checked. TrustError otherwise."""
         certificate = self.verifier.link(certificates, self.wall_ms(now))
-        if len(certificate.node_ids) != 1:
-            # 6.1.2: which of several Node-IDs a link speaks for is told by an Attach only; we issue none such.
-            raise TrustError("the certificate names several Node-IDs: a link needs one with a single Node-ID")
-        if certificate.node_id == self.node_id:
+        if self.node_id in certificate.node_ids:
             raise TrustError("the certificate is for our own Node-ID")
         return certificate
 
@@ -445,7 +442,7 @@ class Node:
         previous_hop = self.node_id if received.link == SELF else self.switch.node_of(received.link)
         if previous_hop is None:
             return None  # the link closed within this turn: nobody to answer
-        if received.verdict is not Verdict.DELIVER:
+        if received.verdict not in (Verdict.DELIVER, Verdict.UNATTACHED):
             self._refuse_transit(now, received.verdict, message, previous_hop)
             return None
         security = message.security
@@ -457,7 +454,11 @@ class Node:
             self.count("drop_bad_signature")
             self._complain(now, f"dropped a message that came through {previous_hop.hex()}: {error}")
             return None
-        return Request(received.link, previous_hop, message, signer, received.message)
+        request = Request(received.link, previous_hop, message, signer, received.message)
+        if received.verdict is Verdict.UNATTACHED:
+            self.attach.admit(now, request)
+            return None
+        return request
 
     def _deliver(self, now: float, verified: Request) -> None:
         """What was verified, a request or an answer."""
