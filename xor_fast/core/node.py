@@ -283,9 +283,13 @@ class Node:
         kind: int,
         values: Sequence[NewValue],
         done: Callable[[float, Stored | RequestFailed], None],
+        generation: int = 0,
     ) -> None:
-        """Sign and store values of one Kind (7.4.1). Outcome: Stored."""
-        self.writer.store(now, resource, kind, values, done)
+        """Sign and store values of one Kind (7.4.1), all or none. Outcome: Stored.
+
+        generation: only if the counter is this; 0: whatever it is. Refused with GENERATION_COUNTER_TOO_LOW or
+        DATA_TOO_OLD, fetch what others wrote; the next value is newer than that."""
+        self.writer.store(now, resource, kind, values, done, generation)
         self._settle(now)
 
     def fetch(

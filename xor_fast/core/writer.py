@@ -134,12 +134,13 @@ class Writer:
         kind: int,
         values: Sequence[NewValue],
         done: Callable[[float, Stored | RequestFailed], None],
+        generation: int = 0,
     ) -> None:
         definition = self._node.kinds.get(kind)
         if definition is None:
             raise StateError(f"Kind {kind} is not known: add it to node.kinds first")
         signed = tuple(self._sign(now, resource, definition, value) for value in values)
-        body = StoreReq(resource, 0, (StoreKindData(kind, 0, signed),))
+        body = StoreReq(resource, 0, (StoreKindData(kind, generation, signed),))
         tries_left = limits.STORE_TRIES
 
         def attempt(now: float) -> None:
@@ -154,10 +155,27 @@ class Writer:
             elif outcome.code == ErrorCode.NOT_FOUND and tries_left:
                 # The range is just changing hands; the one who refused knows that sooner than our routing table.
                 self._node.timers.at(now + limits.STORE_RETRY, attempt)
+            elif outcome.code in (ErrorCode.GENERATION_COUNTER_TOO_LOW, ErrorCode.DATA_TOO_OLD):
+                self._adopt(now, resource, kind, lambda now: done(now, outcome))
             else:
                 done(now, outcome)
 
         attempt(now)
+
+    def _adopt(self, now: float, resource: bytes, kind: int, over: Callable[[float], None]) -> None:
+        """Somebody wrote there before us: what we write next is newer than what they have (7.4.1.2, 7)."""
+
+        def judge(now: float, answer: Answer) -> Finding[list[Proven]]:
+            proven, _ = self._prove(now, resource, kind, answer)
+            return Finding(proven, is_proven=bool(proven), is_doubtful=False)
+
+        def found(now: float, outcome: list[Proven] | RequestFailed) -> None:
+            for data, *_ in () if isinstance(outcome, RequestFailed) else outcome:
+                ends_ms = self._node.wall_ms(now) + 1000 * data.lifetime
+                self.remember((resource, kind, key_of(data)), data.storage_time, ends_ms)
+            over(now)
+
+        self._node.lookups.fetch(now, FetchReq(resource, (self._specifier(kind),)), judge, found)
 
     def _sign(self, now: float, resource: bytes, kind: KindDefinition, value: NewValue) -> StoredData:
         entry = _entry(kind, value)

@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from xor_fast.net.turn import Turn
 
 if TYPE_CHECKING:
     from xor_fast.core.node import Fetched, NewValue, Node, Pong, Stored
-    from xor_fast.messages import Destination
+    from xor_fast.messages import ArrayRange, Destination
 
 _WALL_INTERVAL = 60.0  # the wall clock may be set while we run
 
@@ -119,12 +120,12 @@ class Peer:
         outcome: Pong = await self.wish(self.node.ping, destination_list)
         return outcome
 
-    async def store(self, resource: bytes, kind: int, values: "Sequence[NewValue]") -> "Stored":
-        outcome: Stored = await self.wish(self.node.store, resource, kind, values)
+    async def store(self, resource: bytes, kind: int, values: "Sequence[NewValue]", generation: int = 0) -> "Stored":
+        outcome: Stored = await self.wish(partial(self.node.store, generation=generation), resource, kind, values)
         return outcome
 
-    async def fetch(self, resource: bytes, kind: int) -> "Fetched":
-        outcome: Fetched = await self.wish(self.node.fetch, resource, kind)
+    async def fetch(self, resource: bytes, kind: int, which: "Sequence[bytes | ArrayRange]" = ()) -> "Fetched":
+        outcome: Fetched = await self.wish(partial(self.node.fetch, which=which), resource, kind)
         return outcome
 
     async def leave(self) -> None:
