@@ -55,6 +55,11 @@ __all__ = ["AppConnection", "Fetched", "NewValue", "Node", "Pong", "Stored", "Tu
 
 # Carrying these out twice would differ from once, so their answers are kept for repeats (6.2.1, notes 2.12).
 _KEPT_CODES = frozenset({Code.STORE_REQ, Code.JOIN_REQ, Code.LEAVE_REQ, Code.ATTACH_REQ, Code.APP_ATTACH_REQ})
+# An enum finds its members by a call of Python (3.11: 150 ns); these are asked for with each message.
+_ERROR = Code.ERROR
+_NODE = DestinationType.NODE
+_RESOURCE = DestinationType.RESOURCE
+_DELIVER = Verdict.DELIVER
 
 _TRANSIT_ERRORS = {
     Verdict.TTL_EXCEEDED: ErrorCode.TTL_EXCEEDED,
@@ -374,7 +379,7 @@ class Node:
         """Send a request (6.2.1) and keep at it; gives its transaction id. link: go out there whatever the tables say.
 
         certificates: of the signers of values inside, for the bucket (6.3.4). transmissions: of this request."""
-        if not any(entry.type in (DestinationType.NODE, DestinationType.RESOURCE) for entry in destination_list):
+        if not any(entry.type in (_NODE, _RESOURCE) for entry in destination_list):
             raise StateError("the destination list names no node and no resource: nobody could answer (6.2.1)")
         transaction_id = self.rng.getrandbits(64)
         contents = codec.encode_contents(code, body)
@@ -397,7 +402,7 @@ class Node:
         message = self._answer_message(request.message, request.previous_hop, kept)
         # What is above max-message-size would be dropped, and the asker wait in vain (notes 3.10).
         carried = self.overlay.max_message_size
-        if len(message) > min(request.message.header.max_response_length or carried, carried) and code != Code.ERROR:
+        if len(message) > min(request.message.header.max_response_length or carried, carried) and code != _ERROR:
             self.refuse(now, request, ErrorCode.RESPONSE_TOO_LARGE)
             return
         if request.message.code in _KEPT_CODES:
@@ -432,7 +437,7 @@ class Node:
 
     def _verify(self, now: float, received: Received) -> Request | None:
         """A message from the inbox, decoded and its signature checked; None if there is nothing more to do with it."""
-        if received.verdict is Verdict.DELIVER and is_fragment(received.message):
+        if received.verdict is _DELIVER and is_fragment(received.message):
             whole = self.fragments.join(now, received.link, received.message)
             if whole is None:
                 return None
@@ -446,7 +451,7 @@ class Node:
         previous_hop = self.node_id if received.link == SELF else self.switch.node_of(received.link)
         if previous_hop is None:
             return None  # the link closed within this turn: nobody to answer
-        if received.verdict not in (Verdict.DELIVER, Verdict.UNATTACHED):
+        if received.verdict is not _DELIVER and received.verdict is not Verdict.UNATTACHED:
             self._refuse_transit(now, received.verdict, message, previous_hop)
             return None
         security = message.security
@@ -467,7 +472,7 @@ class Node:
     def _deliver(self, now: float, verified: Request) -> None:
         """What was verified, a request or an answer."""
         code = verified.message.code
-        if code == Code.ERROR or code % 2 == 0:
+        if code == _ERROR or code % 2 == 0:
             self.transactions.receive(now, verified.message, verified.signer, verified.encoded)
         else:
             self._handle(now, verified)
@@ -524,12 +529,12 @@ class Node:
     def _answer_message(self, request: Message, previous_hop: bytes, answer: KeptAnswer) -> bytes:
         """6.2.2: to the previous hop, then back along the via list (notes 2.1)."""
         asked = request.header
-        options = tuple(
+        options = asked.options and tuple(
             ForwardingOption(option.type, 0, option.option)  # 6.3.2.3: copied with all flags cleared
             for option in asked.options
             if option.flags & OptionFlags.RESPONSE_COPY
         )
-        way = (Destination(DestinationType.NODE, previous_hop), *reversed(asked.via_list))
+        way = (Destination(_NODE, previous_hop), *reversed(asked.via_list))
         return codec.assemble(self._header(asked.transaction_id, way, options), answer.contents, answer.security)
 
     def _header(

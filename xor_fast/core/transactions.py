@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from xor_fast.core.node import Node
 
 NO_LINK = -1
+# An enum finds its members by a call of Python (3.11: 150 ns); these are asked for with each message.
+_ERROR = Code.ERROR
+_NODE = DestinationType.NODE
+_RESOURCE = DestinationType.RESOURCE
+_TOO_LARGE = Verdict.TOO_LARGE
+_DROPPED = Verdict.DROPPED
 
 _STRUCTURED = (ErrorCode.GENERATION_COUNTER_TOO_LOW, ErrorCode.UNKNOWN_KIND)
 # Errors that a node on the way makes: it is not the target, so they cannot end a request, but if no answer comes
@@ -171,12 +177,12 @@ class Transactions:
         link = pending.link if pending.link != NO_LINK else self._another_hop(pending)
         pending.first_hop = link if link != NO_LINK else self._node.switch.first_hop(pending.message)
         verdict = self._node.switch.originate(now, pending.message, link)
-        if verdict is Verdict.TOO_LARGE:
+        if verdict is _TOO_LARGE:
             limit = self._node.overlay.max_message_size
             text = f"the message has {len(pending.message)} bytes, this overlay allows {limit}"
             self._fail(now, transaction_id, ErrorCode.MESSAGE_TOO_LARGE, text)
             return
-        if verdict is Verdict.DROPPED:
+        if verdict is _DROPPED:
             self._node.count("originate_dropped")
         again = now + self._node.overlay.reliability_timer
         when = again if pending.left else max(again, pending.until)
@@ -186,11 +192,11 @@ class Transactions:
         """A first hop that has not been tried: who drops a message once will drop it again. NO_LINK: the usual one, as
         for all that goes straight to its first entry (6.2.1)."""
         switch, first = self._node.switch, pending.way[0]
-        if not pending.tried or first.type not in (DestinationType.NODE, DestinationType.RESOURCE):
+        if not pending.tried or first.type not in (_NODE, _RESOURCE):
             return NO_LINK
         if len(first.value) != len(self._node.node_id) or switch.first_hop(pending.message) == SELF:
             return NO_LINK
-        if first.type == DestinationType.NODE and switch.link_of(first.value) != NO_LINK:
+        if first.type == _NODE and switch.link_of(first.value) != NO_LINK:
             return NO_LINK
         hops = self._node.ring.next_hops(first.value, limits.MAX_FIRST_HOPS)
         links = [switch.link_of(hop) for hop in hops]
@@ -226,7 +232,7 @@ class Transactions:
         if not self._may_answer(pending.way[-1], signer.node_id):
             self._wrong_node(pending, message)
             return
-        if message.code == Code.ERROR:
+        if message.code == _ERROR:
             error = message.body
             assert isinstance(error, ErrorResponse)
             self._fail(now, transaction_id, error.error_code, _said(error), error.error_info, signer.node_id)
@@ -246,9 +252,9 @@ class Transactions:
 
     def _may_answer(self, target: Destination, node_id: bytes) -> bool:
         """RFC 6940 6.3.4, the two rules for responses."""
-        if target.type == DestinationType.NODE:
+        if target.type == _NODE:
             return target.value in (node_id, WILDCARD_NODE_ID)
-        if target.type != DestinationType.RESOURCE:
+        if target.type != _RESOURCE:
             return True  # an opaque id says nothing of the node behind it
         if not self._node.ring.joined:
             return True

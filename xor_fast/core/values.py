@@ -18,12 +18,13 @@ from xor_fast.messages import (
 )
 
 APPEND = 0xFFFFFFFF  # the index of an entry that goes to the end of its array (7.4.1.1)
+_ENTRIES = (DictionaryEntry, ArrayEntry)
 FINAL = 0xFFFFFFFF  # in a range: the last entry of the array (7.4.2.1)
 
 
 def data_value(data: StoredData) -> DataValue:
     value = data.value
-    if isinstance(value, DictionaryEntry | ArrayEntry):
+    if isinstance(value, _ENTRIES):
         return value.value
     assert isinstance(value, DataValue)
     return value
@@ -141,6 +142,8 @@ class Shelf:
     @property
     def existing_then(self) -> int:
         """The values that exist once all staged ones are there."""
+        if not self.staged:
+            return self.existing
         replaced = [self.values.get(key) for key in self.staged]
         gone = sum(there is not None and there.exists for there in replaced)
         return self.existing - gone + sum(held.exists for held in self.staged.values())
@@ -152,5 +155,7 @@ class Shelf:
     def unstage(self, held: Held | None) -> None:
         if held is not None and self.staged.get(held.key) is held:
             del self.staged[held.key]
+            if not self.staged:
+                self.staged = {}  # an empty one that was never filled takes a third of the room, and most are
         if not self.staged:
             self.next_generation = self.generation

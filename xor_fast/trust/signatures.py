@@ -29,6 +29,7 @@ from xor_fast.messages import (
 from xor_fast.trust.certificates import Certificate, ChainChecker, check_dates, parse_certificate
 from xor_fast.trust.keys import PrivateKey
 
+_HASH = HashAlgorithm.SHA256
 _SHA256 = hashes.SHA256()
 _RSA: tuple[object, ...] = (padding.PKCS1v15(), _SHA256)
 _ECDSA: tuple[object, ...] = (ec.ECDSA(_SHA256),)
@@ -130,7 +131,7 @@ class Identity:
 
     def sign(self, data: bytes) -> Signature:
         """The Signature over `data`, which ends with the encoded `self.signer`."""
-        return Signature(HashAlgorithm.SHA256, self._algorithm, self.signer, self._make(data, *self._scheme))
+        return Signature(_HASH, self._algorithm, self.signer, self._make(data, *self._scheme))
 
 
 class Verifier:
