@@ -60,6 +60,7 @@ _ERROR = Code.ERROR
 _NODE = DestinationType.NODE
 _RESOURCE = DestinationType.RESOURCE
 _DELIVER = Verdict.DELIVER
+_UNATTACHED = Verdict.UNATTACHED
 
 _TRANSIT_ERRORS = {
     Verdict.TTL_EXCEEDED: ErrorCode.TTL_EXCEEDED,
@@ -451,7 +452,7 @@ class Node:
         previous_hop = self.node_id if received.link == SELF else self.switch.node_of(received.link)
         if previous_hop is None:
             return None  # the link closed within this turn: nobody to answer
-        if received.verdict is not _DELIVER and received.verdict is not Verdict.UNATTACHED:
+        if received.verdict is not _DELIVER and received.verdict is not _UNATTACHED:
             self._refuse_transit(now, received.verdict, message, previous_hop)
             return None
         security = message.security
@@ -464,7 +465,7 @@ class Node:
             self._complain(now, f"dropped a message that came through {previous_hop.hex()}: {error}")
             return None
         request = Request(received.link, previous_hop, message, signer, received.message)
-        if received.verdict is Verdict.UNATTACHED:
+        if received.verdict is _UNATTACHED:
             self.attach.admit(now, request)
             return None
         return request
