@@ -231,7 +231,7 @@ class _Lookup(Generic[T]):
 
     def _mean_gap(self) -> int:
         """The mean gap between peers, as it is around us: further away we know some only."""
-        ring, near = self._node.ring, limits.NEIGHBOURS_EACH_SIDE
+        ring, near = self._node.ring, self._node.topology.neighbourhood.each_side
         if not ring.joined:
             return self._ring_size // limits.LOOKUP_GUESSED_PEERS
         if len(ring) <= 2 * near:
