@@ -19,7 +19,7 @@ SOURCES := setup.py $(wildcard cext/*.pyx cext/*.pxi cext/*.pxd cext/*.h xor_fas
 export XOR_FAST_BUILD = $(patsubst -%,%,$(KIND))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test vectors compare tshark lint debug asan fuzz coverage bench load sim demo survive kill-points pcap-frames packages dist wheels clean
+.PHONY: help build run test vectors compare tshark lint debug asan fuzz coverage bench load sim modelcheck demo survive kill-points pcap-frames packages dist wheels clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ load: build $(VENV)/with-test  ## only the load programs over loopback TLS: rela
 
 sim: build  ## simulate an overlay in virtual time (NODES, SEED)
 	@$(BIN)/xor-fast sim --nodes $(NODES) --seed $(SEED) $(ARGS)
+
+modelcheck: build  ## every order of messages in rings of up to four; three operations by protocol steps (ARGS='--budget 100000')
+	@$(BIN)/xor-fast sim modelcheck --operations 3 $(ARGS)
 
 demo: build  ## eight node processes, two users, messages both ways, step by step; packets into PCAP
 	@mkdir -p $(dir $(PCAP)) && $(BIN)/xor-fast demo --pcap $(PCAP) $(ARGS)

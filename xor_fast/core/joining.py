@@ -203,7 +203,8 @@ class Joining:
             # Another peer got in just before us. Claiming without knowing it would take its range as well, so the
             # admission is put off until we are linked with it (10.5: no claim before every neighbour is attached).
             self._asked = False
-            self._attach_all(now, before, ())
+            # After a pause: its Update may still be on its way to us, and is not to be chased with Join after Join.
+            self._wait(now, self._node.rng.uniform(*limits.JOIN_RETRY), lambda now: self._attach_all(now, before, ()))
             raise Refuse(ErrorCode.IN_PROGRESS, "not linked with our predecessor yet")
         done = self._done
         self.stop()

@@ -3,6 +3,7 @@
     xor-fast sim --nodes 256 --seed 7                    grow a ring, store, look up
     xor-fast sim churn --nodes 1000 --session 60m --minutes 60 --json churn.json --plot churn.svg
     xor-fast sim torture --seeds 100                     everything that may go wrong, invariants after every event
+    xor-fast sim modelcheck                              every order of messages in rings of up to four
 
 A table on standard output, progress on standard error if that is a terminal. Exit code 0: what the scenario claims
 holds; 1: it does not; 2: wrong use. The same seed gives the same event hash.
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from xor_fast.sim import campaign, plots
+from xor_fast.sim.modelcheck import run as modelcheck
 from xor_fast.sim.scenario import Options, Result, Scenario
 from xor_fast.sim.scenarios import SCENARIOS
 
@@ -31,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = arguments[0] if arguments and not arguments[0].startswith("-") else DEFAULT
     if name == "torture":
         return campaign.main(arguments[1:])
+    if name == "modelcheck":
+        return modelcheck.main(arguments[1:])
     if name == "list" or arguments in (["--help"], ["-h"]):
         return _list(arguments)
     if name not in SCENARIOS:
@@ -80,6 +84,7 @@ def _list(arguments: Sequence[str]) -> int:
     for scenario in SCENARIOS.values():
         print(f"{scenario.name:12} {scenario.summary}")
     print(f"{'torture':12} Everything that may go wrong, drawn from many seeds; invariants after every event.")
+    print(f"{'modelcheck':12} Every order of messages in rings of up to four, with joins, leaves and failures at once.")
     print("xor-fast sim SCENARIO --help lists the options of one.")
     return 0
 
