@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from xor_fast.sim.scenario import Result
 from xor_fast.sim.scenarios import SCENARIOS
 
@@ -28,3 +30,39 @@ def test_a_seed_replays(seed: int) -> None:
     assert once.trace == again.trace
     assert once.figures["lookups"] == again.figures["lookups"]
     assert result("churn", seed + 1, nodes=32, minutes=1, session=60.0, warm=5.0).trace != once.trace
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("half", {"nodes": 80, "minutes": 2}),
+        ("churn", {"nodes": 64, "session": 600.0, "minutes": 3, "warm": 30.0}),
+        ("mute", {"nodes": 64, "rest": 120.0}),
+        ("restart", {"nodes": 64}),
+        ("restart", {"nodes": 64, "disk": "blank"}),
+        ("bridge", {"nodes": 40, "minutes": 2}),
+        ("clock", {"nodes": 40, "lookups": 100}),
+    ],
+)
+def test_what_a_scenario_claims_holds(name: str, parameters: dict[str, Any], seed: int) -> None:
+    held(name, seed, **parameters)
+
+
+def test_slow_peers_are_waited_for(seed: int) -> None:
+    found = result("slow", seed, nodes=64, lookups=200)
+    assert found.claims[0].held, f"seed {seed}: {found.rows} {found.problems}"
+
+
+def test_halves_of_a_split_network_become_one_ring_and_find_everything(seed: int) -> None:
+    found = result("partition", seed, nodes=32, minutes=3)
+    assert found.claims[0].held
+    assert found.claims[1].held, f"seed {seed}: {found.rows} {found.problems}"
+
+
+def test_the_meter_counts_every_byte_once_and_knows_what_it_is_for(seed: int) -> None:
+    found = result("paths", seed, nodes=32, lookups=100).figures
+    rates = found["bytes_per_peer_second"]
+    assert isinstance(rates, dict)
+    assert max(rates, key=lambda what: rates[what]) == "lookups"  # hardly anything else happens
+    assert 0.5 < found["certificates_share"] < 0.8  # type: ignore[operator]  # of 558 bytes in each message
+    assert 0.05 < found["signatures_share"] < 0.25  # type: ignore[operator]
