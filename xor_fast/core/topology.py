@@ -61,6 +61,7 @@ class Topology:
         self.fingers: Fingers = Fingers(node)
         self.liveness: Liveness = Liveness(node)
         self.partition: Partition = Partition(node)
+        self._hold_until = float("-inf")  # no new replicas before
         self._avoid: dict[bytes, float] = {}  # Node-ID -> until when no hearsay makes us Attach to it
         self._hearsay: Counter[bytes] = Counter()  # who named a node -> Attaches under way because of it
         self._looking: Timer | None = None
@@ -211,7 +212,10 @@ class Topology:
         self.updates.neighbours_changed(now, before, after)
         near = limits.REPLICAS + 1  # whoever is farther away has no part in who stores what
         if before.nearest(near) != after.nearest(near):
-            self._node.storage.replication.neighbours_changed(now, failed)
+            # The better match that others tell us of after a failure does not end the hold-down: it is what that is
+            # there for (10.7.1).
+            self._hold_until = now + self._node.tuning.hold_down if failed else self._hold_until
+            self._node.storage.replication.neighbours_changed(now, now < self._hold_until)
 
     def _look_again_later(self, now: float) -> None:
         """What was said while we did not want to hear it, or was lost: ask once more when we would listen."""
