@@ -110,7 +110,7 @@ MAX_AVOIDED = 4096  # failed peers remembered before those whose time is over ar
 # --- storage ----------------------------------------------------------------------------------------
 MAX_STORED_BYTES = 256 << 20  # all values together
 MAX_USER_BYTES = 16 << 20  # of these, signed by one user's devices: one account must not fill a peer
-VALUE_OVERHEAD = 400  # bytes of memory that a value takes beside its own
+VALUE_OVERHEAD = 1000  # bytes of memory a value takes beside its own, alone at its place: measured
 MAX_RESOURCES = 1 << 20
 MAX_LIFETIME = 30 * 86400  # a value cannot pin memory longer than a month without being stored again
 MAX_VALUES_PER_STORE = 64  # values in one StoreReq

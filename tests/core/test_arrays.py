@@ -253,7 +253,7 @@ def test_an_array_survives_a_restart_with_its_indexes(arrays: Arrays) -> None:
 
 
 def test_one_user_cannot_fill_a_peer(arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xor_fast.limits.MAX_USER_BYTES", 1500)
+    monkeypatch.setattr("xor_fast.limits.MAX_USER_BYTES", 3000)
     assert arrays.put(0, b"x" * 100) == 0
     assert arrays.put(1, b"x" * 100) == 0
     assert arrays.put(2, b"x" * 100) == ErrorCode.DATA_TOO_LARGE
