@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core.outside import OURS, THEIRS, Outside, resource
+from tests.core.outside import OURS, THEIRS, Outside, node, resource
 from xor_fast.cext import codec, ids
 from xor_fast.core.node import Node
 from xor_fast.errors import ErrorCode
@@ -15,6 +15,7 @@ from xor_fast.messages import (
     FetchAns,
     FetchKindResponse,
     FetchReq,
+    Message,
     StoreAns,
     StoredData,
     StoredDataSpecifier,
@@ -193,11 +194,24 @@ def test_an_unknown_kind_is_named_in_the_error(storing: Storing) -> None:
 
 
 def test_a_replica_from_nowhere(storing: Storing) -> None:
-    """We are alone in the ring, so nobody else can have been responsible."""
+    """It is refused (7.4.1.1); but while the overlay was split, its sender may have been responsible: it is asked for
+    what it has, and told that we have it once we do."""
     body = StoreReq(PLACE, 1, (StoreKindData(KIND, 1, (storing.value(b"v"),)),))
+    fetches: list[Message] = []
+    for _ in range(3):
+        *asked, answer = sorted(storing.ask(Code.STORE_REQ, body, resource(PLACE)), key=lambda m: m.code == Code.ERROR)
+        assert isinstance(answer.body, ErrorResponse)
+        assert answer.body.error_code == ErrorCode.FORBIDDEN
+        fetches += [message for message in asked if message.code == Code.FETCH_REQ]
+    (fetch,) = fetches  # once at a time
+    assert isinstance(fetch.body, FetchReq)
+    assert fetch.body.resource == PLACE
+    assert not storing.fetch().values
+    found = FetchAns((FetchKindResponse(KIND, 1, body.kind_data[0].values),))
+    storing.ask(Code.FETCH_ANS, found, node(storing.node.node_id), transaction_id=fetch.header.transaction_id)
+    assert len(storing.fetch().values) == 1
     (answer,) = storing.ask(Code.STORE_REQ, body, resource(PLACE))
-    assert isinstance(answer.body, ErrorResponse)
-    assert answer.body.error_code == ErrorCode.FORBIDDEN
+    assert isinstance(answer.body, StoreAns)
 
 
 def restarted(storing: Storing, away_ms: int = 0) -> Storing:

@@ -42,6 +42,24 @@ def test_every_kind_of_fault_is_drawn(seed: int) -> None:
     assert all(0 <= fault.at <= STORM for number in range(20) for fault in plan_of(seed + number))
 
 
+# --- what it found ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_what_was_written_in_one_half_comes_to_the_owner_in_the_other(world: int) -> None:
+    """Its holders lie far from the owner, whose replica set they are not in: it refuses their Stores (7.4.1.1), and
+    asks them itself."""
+    stores = [Fault(18.0 + machine / 8, "store", machine) for machine in range(32)]
+    outcome = torture(world, [Fault(1.0, "partition", others=tuple(range(16)), seconds=25.0), *stores])
+    assert outcome.ok, outcome.violations
+
+
+def test_a_replica_that_comes_when_the_ring_has_changed_already_is_let_go_of() -> None:
+    splits = [Fault(1.0 + 8 * i, "partition", others=tuple(range(i, i + 5)), seconds=4.0) for i in range(6)]
+    outcome = torture(1, splits)
+    assert outcome.ok, outcome.violations
+
+
 # --- the checks find what is planted ----------------------------------------------------------------------
 
 

@@ -47,6 +47,7 @@ class _Push(NamedTuple):
     target: bytes
     number: int
     over: Over
+    is_far: bool = False  # the target is whom we take for the owner: the way there will show who is
 
 
 class _Waiting:
@@ -103,6 +104,7 @@ class Replication:
         self._covered: tuple[bytes, list[bytes]] | None = None  # range and targets that have been looked over
         self._again: dict[tuple[Shelf, bytes], None] = {}  # values of ours that a target did not take
         self._owed: dict[tuple[Shelf, bytes], None] = {}  # values that were ours: until the new owner has them
+        self._asked_for: set[tuple[bytes, bytes, int]] = set()  # (Node-ID, Resource-ID, Kind-ID), Fetches under way
 
     # --- who may replicate to us ---------------------------------------------------------------------
 
@@ -115,6 +117,17 @@ class Replication:
         if self._node.node_id not in members or sender not in ring:
             return False  # only peers replicate; one that is new to us will try again when we have met
         return sender in members or ids.between(resource, sender, members[-1])
+
+    def ask_for(self, now: float, holder: bytes, resource: bytes, kinds: Iterable[int]) -> None:
+        """A peer that has no part in our range has newer values of it: it was their owner while the overlay was split
+        (10.7.4.4). Its Store has to be refused (7.4.1.1); what it answers to a Fetch counts as far as it proves."""
+        for kind in kinds:
+            what = (holder, resource, kind)
+            if what in self._asked_for or len(self._asked_for) >= limits.MAX_ASKED_FOR:
+                continue  # it tries again
+            self._asked_for.add(what)
+            over = partial(self._asked_for.discard, what)
+            self._node.writer.resync(now, Destination(DestinationType.NODE, holder), resource, kind, over)
 
     # --- an original Store ---------------------------------------------------------------------------
 
@@ -241,6 +254,8 @@ class Replication:
         if self._node.ring.is_responsible(shelf.resource):
             self._again[shelf, held.key] = None
             self._schedule(now + limits.REPLICA_RETRY)
+        elif self._is_far(shelf.resource):
+            self._schedule(now + max(limits.REPLICA_RETRY, self._node.tuning.hold_down))  # notes 6.7: not at once
 
     def owe(self, now: float, shelf: "Shelf", held: "Held") -> None:
         """A value that may have to go to its owner."""
@@ -306,6 +321,7 @@ class Replication:
 
     def _settle_debts(self) -> None:
         """6.4.2.3: what is no longer ours goes to its owner, and we hold on to it until the owner has it."""
+        near = self._node.ring.predecessors(limits.REPLICAS + 1)
         for shelf, key in list(self._owed):
             held, owner = shelf.values.get(key), self._node.ring.owner(shelf.resource)
             if held is None or owner == self._node.node_id or self._has_copy(held, owner):
@@ -313,7 +329,7 @@ class Replication:
             if held is not None and owner == self._node.node_id:
                 self._cover(shelf, (key,), self._node.ring.successors(limits.REPLICAS))
             elif held is not None:
-                self._replicate(shelf, key, owner, 1)
+                self._replicate(shelf, key, owner, 1, is_far=owner not in near)
 
     def _let_go(self, now: float) -> None:
         """Of what three predecessors lie between us and its place (10.7.3)."""
@@ -326,7 +342,11 @@ class Replication:
                     self._node.count("values_left_replica_set")
                     self._storage.drop(now, shelf, held)
 
-    def _replicate(self, shelf: "Shelf", key: bytes, target: bytes, number: int) -> None:
+    def _is_far(self, resource: bytes) -> bool:
+        before = self._node.ring.predecessors(limits.REPLICAS + 1)
+        return len(before) > limits.REPLICAS and not ids.between(before[-1], resource, self._node.node_id)
+
+    def _replicate(self, shelf: "Shelf", key: bytes, target: bytes, number: int, *, is_far: bool = False) -> None:
         what = (shelf, key, target)
         held = shelf.values.get(key)
         if held is None or what in self._rebalancing or self._has_copy(held, target):
@@ -342,7 +362,7 @@ class Replication:
                 self._schedule(now + limits.REPLICA_RETRY)  # is it still ours to keep?
 
         self._rebalancing.add(what)
-        self._queue.append(_Push(shelf, key, target, number, over))
+        self._queue.append(_Push(shelf, key, target, number, over, is_far))
 
     # --- handover to a joining peer, and before leaving ------------------------------------------------
 
@@ -426,12 +446,15 @@ class Replication:
 
         def answered(now: float, outcome: Answer | RequestFailed) -> None:
             if isinstance(outcome, Answer):
-                if self._is_to_hold(push.target, shelf.resource):
-                    self._confirmed(held, push.target)
+                holder = outcome.signer.node_id
+                if self._is_to_hold(holder, shelf.resource):
+                    self._confirmed(held, holder)
             elif outcome.code in (ErrorCode.DATA_TOO_OLD, ErrorCode.GENERATION_COUNTER_TOO_LOW):
-                self._node.writer.resync(now, push.target, shelf.resource, shelf.kind)  # 7.4.1.1
+                self._node.writer.resync(now, destination, shelf.resource, shelf.kind)  # 7.4.1.1
             push.over(now, isinstance(outcome, Answer))
 
-        destination = (Destination(_NODE, push.target),)
+        destination = Destination(_NODE, push.target)
+        if push.is_far:
+            destination = Destination(DestinationType.RESOURCE, shelf.resource)
         self._node.count("replicas_sent")
-        self._node.request(now, destination, _STORE_REQ, body, answered, certificates=held.chain.certificates)
+        self._node.request(now, (destination,), _STORE_REQ, body, answered, certificates=held.chain.certificates)

@@ -15,7 +15,7 @@ from xor_fast.core.replication import Replication
 from xor_fast.core.request import Handlers, Refuse, Request
 from xor_fast.core.shelves import Shelves
 from xor_fast.core.timers import Timer
-from xor_fast.core.values import APPEND, Held, Shelf, data_value, index_key, index_of
+from xor_fast.core.values import APPEND, Held, Shelf, data_value, index_key, index_of, key_of
 from xor_fast.errors import ErrorCode, TrustError
 from xor_fast.messages import (
     Code,
@@ -84,7 +84,7 @@ class Storage:
         assert isinstance(body, StoreReq)
         is_original = body.replica_number == 0
         self._check_request(body)
-        self._check_place(request, body.resource, is_original)
+        self._check_place(now, request, body, is_original)
         self._check_disk()
         # 7.4.1.1: all or nothing, so everything is checked before anything is written.
         signed = iter(codec.stored_as_signed(request.encoded))
@@ -160,12 +160,26 @@ class Storage:
             listed = UnknownKinds(tuple(unknown[:63]))  # a length of one byte (7.4.1.2)
             raise Refuse(ErrorCode.UNKNOWN_KIND, info=codec.encode_struct(listed))
 
-    def _check_place(self, request: Request, resource: bytes, is_original: bool) -> None:
+    def _check_place(self, now: float, request: Request, body: StoreReq, is_original: bool) -> None:
+        sender, is_ours = request.signer.node_id, self._node.ring.is_responsible(body.resource)
         if is_original:
-            if not self._node.ring.is_responsible(resource):
+            if not is_ours:
                 raise Refuse(ErrorCode.NOT_FOUND, _NOT_RESPONSIBLE)  # notes 5.4
-        elif not self.replication.is_plausible(request.signer.node_id, resource):
+        elif not self.replication.is_plausible(sender, body.resource):
+            if is_ours and not self._brings_news(body):
+                return  # nothing is taken from it, and it may know that we have what it has
+            if is_ours:
+                self.replication.ask_for(now, sender, body.resource, [kind_data.kind for kind_data in body.kind_data])
             raise Refuse(ErrorCode.FORBIDDEN, "a replica from a node that has no part in that Resource-ID")
+
+    def _brings_news(self, body: StoreReq) -> bool:
+        for kind_data in body.kind_data:
+            shelf = self.shelf(body.resource, kind_data.kind)
+            for data in kind_data.values:
+                there = shelf.newest(key_of(data)) if shelf else None
+                if there is None or there.storage_time < data.storage_time:
+                    return True
+        return False
 
     def _check_disk(self) -> None:
         """A full or broken disk takes nothing, and of the RFC's errors this one alone says that it is our bounds that

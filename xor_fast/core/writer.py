@@ -254,24 +254,34 @@ class Writer:
             return None
         return signer if self._node.kinds.permits(resource, kind, data, signer) else None
 
-    def resync(self, now: float, node_id: bytes, resource: bytes, kind: int) -> None:
+    def resync(
+        self,
+        now: float,
+        holder: Destination,
+        resource: bytes,
+        kind: int,
+        over: Callable[[], None] = lambda: None,
+    ) -> None:
         """Another peer has newer values than we do: take them over, if they prove themselves (7.4.1.1)."""
 
         def answered(now: float, outcome: Answer | RequestFailed) -> None:
+            over()
             storage = self._node.storage
-            shelf = storage.shelf(resource, kind)
-            if isinstance(outcome, RequestFailed) or shelf is None:
+            if isinstance(outcome, RequestFailed):
+                return
+            proven = self._prove(now, resource, kind, outcome)[0]
+            shelf = storage.shelves.put_up(resource, kind) if proven else storage.shelf(resource, kind)
+            if shelf is None:
                 return
             assert isinstance(outcome.body, FetchAns)
             theirs = [response.generation for response in outcome.body.kind_responses if response.kind == kind]
             generation = max(shelf.next_generation, *theirs, 0)
-            for data, encoded, signer in self._prove(now, resource, kind, outcome)[0]:
+            for data, encoded, signer in proven:
                 there = shelf.newest(key_of(data))
                 if there is None or there.storage_time < data.storage_time:
                     held = Held(data, encoded, storage.shelves.chain_of(signer), now)
                     storage.take_over(now, shelf, held, generation)
                     self._node.count("values_resynchronised")
 
-        destination = (Destination(DestinationType.NODE, node_id),)
         body = FetchReq(resource, (self._specifier(kind),))
-        self._node.request(now, destination, Code.FETCH_REQ, body, answered)
+        self._node.request(now, (holder,), Code.FETCH_REQ, body, answered)

@@ -34,7 +34,7 @@ HOLD_DOWN = 1.0
 QUIET = 60.0  # seconds after the last fault by which all is well: a vanished peer is missed, two updates pass
 LIFETIME = 20 * 86400  # of a value: clocks that jump a day do not end it
 FEWEST = 10  # below so many members nobody else is taken away
-LEAST_BOUND = 64  # entries of any table that are no leak, whatever it is
+LEAST_BOUND = 200  # entries of any table that are no leak, whatever it is
 
 assert KERNEL_KEEPALIVE + HOLD_DOWN + 2 * UPDATE_INTERVAL < QUIET
 
