@@ -86,6 +86,7 @@ class Account:
             "mean_hops": round(lookups.mean_hops, 3),
             "max_hops": lookups.max_hops,
             "hops": {str(hops): count for hops, count in sorted(lookups.hops.items())},
+            "failures": self._stage.problems(lookups.failures),
             "lookup_seconds": {"median": round(lookups.time(0.5), 3), "p99": round(lookups.time(0.99), 3)},
         }
         rows = {
