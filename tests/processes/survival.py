@@ -34,6 +34,7 @@ HOLDERS = 3  # of each value: the owner and two replicas (10.4)
 LIFETIME = 86400
 AT_ONCE = 32  # stores or lookups under way while all places are gone through
 PATIENCE = 60.0  # seconds after which a value that is not found counts as lost, and a ring as not repaired
+ABSENT = "absent"
 
 Progress = Callable[[str, int, int], None]
 """progress(phase, done, total)"""
@@ -43,7 +44,8 @@ class Row(msgspec.Struct, kw_only=True):
     """One step: what was done, how many are gone after it, and the lookups made during it. Times in seconds.
 
     steady: lookups began at a steady rate, of any value. repair: until the living were one ring again and each held
-    all it should. median, slowest: of the lookups that succeeded.
+    all it should. median, slowest: of the lookups that succeeded. orphans: lookups that failed, but not to the blame of
+    any node, for all who held the value were down.
     why: reasons of failed lookups. problems: what was not repaired within PATIENCE.
     """
 
@@ -54,6 +56,7 @@ class Row(msgspec.Struct, kw_only=True):
     repair: float | None = None
     lookups: int = 0
     failed: int = 0
+    orphans: int = 0
     median: float = 0.0
     slowest: float = 0.0
     writes: int = 0
@@ -94,7 +97,7 @@ class Place:
     def wrong(self, found: Fetched, oldest: int) -> str | None:
         """What is wrong with an answer, if the version `oldest` was acknowledged before it was asked for."""
         if len(found.values) != 1:
-            return "absent" if not found.values else "several values"
+            return ABSENT if not found.values else "several values"
         value = found.values[0].value
         version = int.from_bytes(value[:8])
         if value[8:] != self.resource or version > self.sent:
@@ -128,6 +131,7 @@ class Survival:
         self._writes = writes
         self._progress = progress
         self._times: list[float] = []
+        self._orphans: set[Place] = set()  # whose holders are all down
         self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -180,12 +184,14 @@ class Survival:
             victims = random.sample(self._killable(), ceil(share * len(self.overlay.members)))
             if orphans := self._places_held_by(victims):
                 break
-        async with self._step(f"kill {len(victims)} at once: {orphans} values have no holder") as row:
+        async with self._step(f"kill {len(victims)} at once: {len(orphans)} values have no holder") as row:
+            self._orphans = orphans
             await self._kill(victims)
             await asyncio.sleep(outage)
         async with self._step("start them again") as row:
             await asyncio.to_thread(self.overlay.restart, *victims)
             await self._repair(row, hold_down)
+        self._orphans = set()
         await self.look_all_up()
 
     async def look_all_up(self) -> None:
@@ -249,10 +255,10 @@ class Survival:
             first = bisect_left(order, place.resource)
             yield [order[(first + step) % len(order)] for step in range(min(HOLDERS, len(order)))]
 
-    def _places_held_by(self, victims: Sequence[Member]) -> int:
+    def _places_held_by(self, victims: Sequence[Member]) -> set[Place]:
         """By these and nobody else."""
         gone = {member.node_id for member in victims}
-        return sum(gone.issuperset(holders) for holders in self._holders())
+        return {place for place, holders in zip(self.places, self._holders(), strict=True) if gone.issuperset(holders)}
 
     # --- lookups -------------------------------------------------------------------------------------
 
@@ -270,6 +276,8 @@ class Survival:
             row.lookups += 1
             if why is None:
                 self._times.append(monotonic() - began)
+            elif place in self._orphans and why == ABSENT:
+                row.orphans += 1
             else:
                 row.failed += 1
                 row.why[why] = row.why.get(why, 0) + 1
@@ -315,6 +323,7 @@ class Survival:
             writing.add(place)
             if await place.store():
                 row.writes += 1
+                self._orphans.discard(place)  # new holders have taken it
             writing.remove(place)
 
         async with asyncio.TaskGroup() as group:
