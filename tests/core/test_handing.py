@@ -45,6 +45,18 @@ def test_a_new_owner_that_refuses_a_value_is_asked_again(around: Neighbours) -> 
     assert second.header.transaction_id != first.header.transaction_id
 
 
+def test_a_value_from_one_who_is_not_its_owner_goes_on_to_the_owner(around: Neighbours) -> None:
+    """It may have been the owner, or take us for it, and let go of the value. What the owner sends us stays with us."""
+    writer, owner, other = around.members[0], around.member(BEFORE_OURS), around.members[3]
+    around.enter(owner, other)
+    for number, (sender, expected) in enumerate([(owner, 0), (other, 1)], 1):
+        replica = store(value(writer, b"v", NOW_MS + number), replica=1, counter=number)
+        assert around.put(sender, Code.STORE_REQ, replica)[-1].code == Code.STORE_ANS
+        around.received.clear()
+        around.wait(limits.REPLICA_RETRY + 0.1)
+        assert len(around.asked_of(owner, Code.STORE_REQ)) == expected
+
+
 def test_the_range_of_a_predecessor_lost_during_a_join_goes_to_the_joiner(around: Neighbours) -> None:
     """It will answer for it; without this, nobody who has the values would be asked for them."""
     writer, predecessor, joiner = around.members[0], around.member(b"\x7f" + b"\xf0" * 15), around.member(BEFORE_OURS)

@@ -249,10 +249,15 @@ class Replication:
         """Our range begins after this: the predecessor, or alone in the ring ourselves (10.1)."""
         return next(iter(self._node.ring.predecessors(1)), self._node.node_id)
 
-    def received(self, now: float, shelf: "Shelf", held: "Held") -> None:
-        """A value that came from another peer: if it is ours now, its replicas are our affair."""
-        if self._node.ring.is_responsible(shelf.resource):
+    def received(self, now: float, shelf: "Shelf", held: "Held", sender: bytes | None) -> None:
+        """A value that came from another peer: if it is ours now, its replicas are our affair. If neither it is ours
+        nor the sender its owner, the sender may take us for the owner, and let go of it: then we owe it."""
+        ring = self._node.ring
+        if ring.is_responsible(shelf.resource):
             self._again[shelf, held.key] = None
+            self._schedule(now + limits.REPLICA_RETRY)
+        elif ring.joined and sender is not None and ring.owner(shelf.resource) != sender:
+            self._owed[shelf, held.key] = None
             self._schedule(now + limits.REPLICA_RETRY)
         elif self._is_far(shelf.resource):
             self._schedule(now + max(limits.REPLICA_RETRY, self._node.tuning.hold_down))  # notes 6.7: not at once

@@ -110,7 +110,7 @@ class Storage:
                 self._node.count("stores_replica")
                 for change in staged:
                     if change.held is not None:
-                        self.replication.received(now, change.shelf, change.held)
+                        self.replication.received(now, change.shelf, change.held, request.signer.node_id)
                 self._node.answer(now, request, _STORE_ANS, StoreAns(responses))
 
         self.ledger.after(now, over)
@@ -340,7 +340,7 @@ class Storage:
         def over(now: float, failure: str | None) -> None:
             self._settle(now, staged, failure)
             if failure is None:
-                self.replication.received(now, shelf, held)
+                self.replication.received(now, shelf, held, None)
 
         self.ledger.after(now, over)
 
