@@ -26,7 +26,8 @@ carries out each input in each state of a node once and remembers what came of i
    there is one, no other step is taken from that state. States in between are skipped; their claims and values are
    those of states that are visited, as the step changes none of them.
 
-**Bounds**, named in the output when hit or always in force: states for each scenario; every order within a window of
-virtual seconds after an operation and one order after it; messages are faster than every timer; a connection ends
-with what was sent before; no silence, no slow reader; nodes without disk; rings up to turning them.
+**Bounds**, named in the output when hit or always in force: states for each scenario (those on the edge are then
+followed in one order each, as many again); every order within a window of virtual seconds after an operation and one
+order after it; messages are faster than every timer; a connection ends with what was sent before; no silence, no slow
+reader; nodes without disk; rings up to turning them.
 """

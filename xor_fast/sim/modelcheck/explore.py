@@ -77,9 +77,37 @@ class Search:
             self._expand(*waiting.popleft(), waiting)
             if len(self._visited) >= self._bounds.states:
                 self.result.hit.add("states")
+                self._follow(waiting)
                 break
         self.result.states = len(self._visited)
         return self.result
+
+    def _follow(self, edge: "_Waiting") -> None:
+        """No room to try every order: each state that is left is followed in one order to its end, while as many states
+        again have room."""
+        while edge and self.result.violation is None:
+            state, number, _, _ = edge.popleft()
+            while (wish := next(self._world.wishes(state), None)) is not None:
+                after = self._take(state, wish, number)
+                if after is None:
+                    return
+                number = self._number(after, number, wish)
+                state = after
+            self._settle(state, number)
+            if len(self._visited) >= 2 * self._bounds.states:
+                self.result.hit.add("edge")
+                return
+
+    def _number(self, state: Global, before: int, step: Step) -> int:
+        """Of a state that is passed and not expanded. It is looked at, if it is new."""
+        key = key_of(state)
+        number = self._visited.get(key)
+        if number is None:
+            number = self._enter(key, before, step, AWAKE)
+            what = self._safe(self._world, state)
+            if what is not None:
+                self._violated(what, number, None)
+        return number
 
     def _expand(self, state: Global, number: int, sleep: Sleep, only: Sleep | None, waiting: "_Waiting") -> None:
         steps: list[Step] = []
@@ -166,14 +194,9 @@ class Search:
                 return state, number
             state = after
             key = key_of(state)
-            if key in self._visited:
-                number = self._visited[key]
-            else:
-                number = self._enter(key, number, step, AWAKE)
-                what = self._safe(world, state)
-                if what is not None:
-                    self._violated(what, number, None)
-                    return state, number
+            number = self._number(state, number, step)
+            if self.result.violation is not None:
+                return state, number
         end = self._ends[key]
         for passed in way:
             self._ends[passed] = end

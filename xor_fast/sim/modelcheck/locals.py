@@ -56,12 +56,12 @@ class Locals:
         """The state after an input, and what came out. CoreError if the core raises."""
         found = self._steps.get((state, given))
         if found is None:
-            machine = self._machine(state)
-            outputs = tuple(self._named(output) for output in machine.apply(self._meant(given)))
+            machine = self.machine(state)
+            outputs = tuple(self.named(output) for output in machine.apply(self.meant(given)))
             found = self._steps[state, given] = self._enter(machine, self.node_of[state], state, given), outputs
         return found
 
-    def _named(self, output: Output) -> Output:
+    def named(self, output: Output) -> Output:
         """A message by its number: states are compared far more often than messages are read."""
         if output[0] != "send":
             return output
@@ -80,7 +80,7 @@ class Locals:
             return None
         return frozenset(map(self._cast.index_of, (*body.predecessors, *body.successors, *body.fingers)))
 
-    def _meant(self, given: Input) -> Input:
+    def meant(self, given: Input) -> Input:
         return ("message", given[1], self.messages[given[2]]) if given[0] == "message" else given  # type: ignore[call-overload]
 
     def _enter(self, machine: Machine, node: int, before: int, given: Input) -> int:
@@ -96,7 +96,8 @@ class Locals:
             self._machines.popitem(last=False)
         return number
 
-    def _machine(self, state: int) -> Machine:
+    def machine(self, state: int) -> Machine:
+        """One that is in this state, for the caller to take on."""
         machine = self._machines.pop(state, None)
         if machine is not None:
             return machine
@@ -107,6 +108,6 @@ class Locals:
             way.append(given)
         machine = Machine(self._cast, node)
         for given in reversed(way[:-1]):
-            machine.apply(self._meant(given))
+            machine.apply(self.meant(given))
         self.repeated += len(way) - 1
         return machine

@@ -28,11 +28,12 @@ from xor_fast.core.transactions import KeptAnswer
 TICKETS = 1 << 100  # tickets are numbers from here on, so that they are told from all others
 CLOCK_START = 1e6  # a float above half of it is a moment, below it a duration
 
-_LEFT_OUT = frozenset({
-    "_actions", "_cancelled", "_counts", "_handlers", "_last_complaint", "_order", "_settling", "_signer", "_tickets",
-    "_timers", "_transit_errors", "_wall_offset_ms", "addresses", "handlers", "identity", "kinds", "node_id", "overlay",
-    "request", "rng", "sent_at", "ticket", "tuning", "uptime", "verifier",
+_OF_THE_NODE = frozenset({  # what its owner set, what only tells, and what is told elsewhere (ring and links)
+    "_actions", "_counts", "_handlers", "_last_complaint", "_settling", "_signer", "_tickets", "_transit_errors",
+    "_wall_offset_ms", "addresses", "identity", "kinds", "node_id", "overlay", "ring", "rng", "steady", "switch",
+    "tuning", "verifier",
 })  # fmt: skip
+_LEFT_OUT = frozenset({"handlers", "sent_at"})  # of all others
 _WITHOUT_ORDER = frozenset({"_attempts"})  # lists that are sets of things without a hash
 
 
@@ -145,12 +146,13 @@ def _walk_for(kind: type) -> Callable[[Shape, Any], object]:
 
 def _attributes(thing: object) -> Iterable[str]:
     kind = type(thing)
+    left_out = _OF_THE_NODE if isinstance(thing, Node) else _LEFT_OUT
     slots = _SLOTS.get(kind)
     if slots is None:
         names = {name for cls in kind.__mro__ for name in _slots(cls)} | set(getattr(kind, "__struct_fields__", ()))
-        slots = _SLOTS[kind] = tuple(sorted(names - _LEFT_OUT - {"__dict__", "__weakref__"}))
+        slots = _SLOTS[kind] = tuple(sorted(names - left_out - {"__dict__", "__weakref__"}))
     own: Mapping[str, object] | None = getattr(thing, "__dict__", None)
-    return slots if own is None else [*slots, *sorted(own.keys() - _LEFT_OUT)]
+    return slots if own is None else [*slots, *sorted(own.keys() - left_out)]
 
 
 def _slots(cls: type) -> tuple[str, ...]:
@@ -166,7 +168,7 @@ def parts_of(node: Node) -> dict[str, object]:
         path, owner = waiting.pop()
         for name, value in vars(owner).items():
             is_part = (hasattr(value, "_node") and hasattr(value, "__dict__")) or isinstance(value, Timers)
-            if name not in _LEFT_OUT and is_part and value not in parts.values():
+            if name not in _OF_THE_NODE and is_part and value not in parts.values():
                 parts[f"{path}.{name}"] = value
                 if not isinstance(value, Timers):
                     waiting.append((f"{path}.{name}", value))
