@@ -20,6 +20,7 @@ import msgspec
 
 from tests.processes.overlay import Member, ProcessOverlay
 from xor_fast.cext import ids
+from xor_fast.cli.data import DataDirectory
 from xor_fast.cli.running import passing_client
 from xor_fast.config import KindDefinition
 from xor_fast.core.node import Fetched, NewValue, Stored
@@ -126,6 +127,7 @@ class Survival:
         self.lost: list[str] = []
         self.places: list[Place] = []
         self._clients: list[Peer] = []
+        self._writers: Sequence[DataDirectory] = ()
         self._stores = stores
         self._rate = rate
         self._writes = writes
@@ -135,16 +137,21 @@ class Survival:
         self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for number in range(ceil(self._stores / PLACES)):
-            data, host = self.overlay.enroll(f"writer{number}"), self.hosts[number % len(self.hosts)]
-            client = await self._exit.enter_async_context(passing_client(data, [host.address]))
-            self._clients.append(client)
+        writers = [self.overlay.enroll(f"writer{number}") for number in range(ceil(self._stores / PLACES))]
+        await self._connect(writers)
+        for client in self._clients:
             self.places += [Place(client, i) for i in range(1, min(PLACES, self._stores - len(self.places)) + 1)]
         random.shuffle(self.places)
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
         await self._exit.aclose()
+
+    async def _connect(self, writers: Sequence[DataDirectory]) -> None:
+        for number, data in enumerate(writers):
+            through = passing_client(data, [self.hosts[number % len(self.hosts)].address])
+            self._clients.append(await self._exit.enter_async_context(through))
+        self._writers = writers
 
     # --- the steps -----------------------------------------------------------------------------------
 
@@ -192,6 +199,17 @@ class Survival:
             await asyncio.to_thread(self.overlay.restart, *victims)
             await self._repair(row, hold_down)
         self._orphans = set()
+        await self.look_all_up()
+
+    async def black_out(self) -> None:
+        """All at once, the hosts as well, and started again. Values are only read from then on."""
+        async with self._step("kill all, start them again", steady=False) as row:
+            await self._kill(self.overlay.members)
+            await asyncio.to_thread(self.overlay.restart, *self.overlay.members)
+            await self._exit.aclose()
+            self._clients.clear()
+            await self._connect(self._writers)
+            await self._repair(row)
         await self.look_all_up()
 
     async def look_all_up(self) -> None:

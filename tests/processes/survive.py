@@ -2,7 +2,8 @@
 
 30 % are killed at once and started again with their disks; then two at a time are killed until 30 % are gone, with the
 time for repair between. Exit code 1 when an acknowledged value is lost, a ring is not repaired, or fewer than 99.9 % of
-the lookups succeed; those of values whose holders are all down are counted apart.
+the lookups succeed; those of values whose holders are all down are counted apart. The scenario blackout kills all at
+once and starts them again.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from tests.processes.overlay import ProcessOverlay
 from tests.processes.survival import KIND, Progress, Row, Survival
 
 FOUND = 0.999  # of the lookups meanwhile
-SCENARIOS = ("restart", "pairs")
+SCENARIOS = ("restart", "pairs", "blackout")
 STARTED_AT_ONCE = 8  # nodes; a start takes half a second of CPU
 
 
@@ -40,7 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     outage: float = 10.0
     rate: float = 100.0
     writes: float = 2.0
-    scenarios: tuple[str, ...] = SCENARIOS
+    scenarios: tuple[str, ...] = SCENARIOS[:2]
 
 
 class Report(msgspec.Struct):
@@ -71,8 +72,10 @@ async def _survive(settings: Settings, overlay: ProcessOverlay, progress: Progre
         for scenario in settings.scenarios:
             if scenario == "restart":
                 await survival.kill_and_restart(settings.share, settings.outage, settings.hold_down)
-            else:
+            elif scenario == "pairs":
                 await survival.kill_pairs(settings.share, settings.hold_down)
+            else:
+                await survival.black_out()
             reports.append(_report(scenario, survival))
     return reports
 
@@ -81,7 +84,8 @@ def _report(scenario: str, survival: Survival) -> Report:
     rows, survival.rows = survival.rows, []
     lost, survival.lost = survival.lost, []
     steady = [row for row in rows if row.steady]  # the many at the end would hide failures before
-    found = 1 - sum(row.failed for row in steady) / sum(row.lookups for row in steady)
+    lookups = sum(row.lookups for row in steady)
+    found = 1 - sum(row.failed for row in steady) / lookups if lookups else 1.0
     is_repaired = not any(row.problems for row in rows)
     return Report(scenario, rows, lost, found, not lost and is_repaired and found >= FOUND)
 
@@ -118,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--outage", type=float, default=defaults.outage, help="until the restart (default 10 s)")
     parser.add_argument("--rate", type=float, default=defaults.rate, help="lookups a second (default 100)")
     parser.add_argument("--writes", type=float, default=defaults.writes, help="new versions a second (default 2)")
-    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), help="(default: both)")
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(defaults.scenarios))
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--folder", help="where data directories and logs are kept (default: removed at the end)")
     parser.add_argument("--json", action="store_true", help="the figures as one JSON object")

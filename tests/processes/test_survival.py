@@ -30,3 +30,12 @@ def test_a_third_is_killed_at_once_and_started_again_with_its_disks(tmp_path: Pa
     assert report.found >= FOUND, "of the values that had a holder"
     assert report.holds, "it is one ring again in which each node holds what it should"
     assert ": 0 values" not in report.rows[1].step
+
+
+def test_all_are_killed_at_once_and_started_again(tmp_path: Path) -> None:
+    """As when the power of the whole place fails: what was acknowledged is on the disks and nowhere else."""
+    (report,) = survive(Settings(nodes=6, stores=300, hold_down=2.0, scenarios=("blackout",)), tmp_path)
+    for row in report.rows:
+        print(row)
+    assert report.lost == []
+    assert report.holds, "it is one ring again in which each node holds what it should"
