@@ -20,6 +20,13 @@ from xor_fast.sim.minimise import minimise
 from xor_fast.sim.torture import STORM, plan_of, torture
 
 
+@pytest.mark.parametrize("world", range(1, 13))
+def test_faults_first_then_quiet(world: int) -> None:
+    """A share of the seeds of `xor-fast sim torture --seeds 2000`."""
+    outcome = torture(world)
+    assert outcome.ok, outcome.violations
+
+
 def test_without_faults_nothing_is_wrong(seed: int) -> None:
     operations = [fault for fault in plan_of(seed) if fault.what in faults.WORKLOAD]
     outcome = torture(seed, operations)

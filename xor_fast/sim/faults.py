@@ -12,7 +12,7 @@ import msgspec
 
 What = Literal[
     "kill", "crash", "leave", "join", "stall", "mute", "partition", "cut", "slow", "jitter", "drop", "lie", "clock",
-    "store", "remove", "fetch",
+    "disk", "store", "remove", "fetch",
 ]  # fmt: skip
 WORKLOAD: frozenset[str] = frozenset({"store", "remove", "fetch"})
 
@@ -34,6 +34,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     drop: it acknowledges frames and forwards and answers nothing, for `seconds`; `how` "sly": its own upkeep goes on.
     lie: it answers Fetches as `how` says (`hostile.LIES`), for `seconds`.
     clock: its wall clock is off by `amount` from now on.
+    disk: nothing can be written on its disk for `seconds`; `how` says why.
     store, remove: the user of the machine writes under its name. fetch: it looks up the user of machine others[0].
     """
 
@@ -49,10 +50,11 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
 # How often each kind of fault is drawn, in the mood in which it may be drawn at all.
 _WEIGHTS: dict[str, float] = {
     "kill": 4, "crash": 1, "leave": 2, "join": 4, "stall": 2, "mute": 1, "partition": 0.7, "cut": 3, "slow": 1,
-    "jitter": 0.5, "drop": 1, "lie": 1.5, "clock": 1,
+    "jitter": 0.5, "drop": 1, "lie": 1.5, "clock": 1, "disk": 1.5,
 }  # fmt: skip
 _FATES: Sequence[Fate] = ("gone", "gone", "blank", "disk", "disk", "disk")
 _LIES = ("nothing", "forged", "stale", "refuse")
+_DISK_FAULTS = ("no space left on device", "input/output error")
 _CLOCK_JUMPS = (-86400.0, -3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0, 86400.0)
 
 
@@ -90,6 +92,8 @@ def _fault(random: Random, what: What, at: float, known: int) -> Fault:
         how = random.choice(("", "sly"))
     elif what == "lie":
         how = random.choice(_LIES)
+    elif what == "disk":
+        how = random.choice(_DISK_FAULTS)
     elif what == "clock":
         amount = random.choice(_CLOCK_JUMPS)
     return Fault(round(at, 3), what, machine, others, long, amount, how)

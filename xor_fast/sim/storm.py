@@ -141,6 +141,17 @@ class Storm(World):
 
         self.at(self.now + seconds, watchdog)
 
+    def spoil_disk(self, machine: Machine, seconds: float, why: str) -> None:
+        if not machine.is_up or machine.host is None:
+            return
+        disk = machine.host.disk
+        disk.fault = why
+
+        def over() -> None:
+            disk.fault = None
+
+        self.at(self.now + seconds, over)
+
     def stall(self, machine: Machine, seconds: float) -> None:
         if machine.is_up and machine.host is not None:
             machine.host.asleep_until = max(machine.host.asleep_until, self.now + seconds)
@@ -174,11 +185,14 @@ class Storm(World):
         self._jitter = (0.0, 0.0)
         for machine in self.machines:
             self.set_clock(machine, 0.0)
+            if machine.disk is not None:
+                machine.disk.fault = None
             if machine.liar is not None:
                 machine.liar.stop()
                 machine.liar = None
             if machine.host is not None and machine.host.alive:
                 machine.host.asleep_until = min(machine.host.asleep_until, self.now)
+                machine.host.disk.fault = None
                 if machine.host.is_mute:
                     self.stop(machine, "disk", RESTART)
             elif machine.is_due:

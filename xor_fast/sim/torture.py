@@ -174,7 +174,7 @@ class _Torture:
         if what == "fetch":
             self._read(machine, others[0], must_be_new=False)
             return
-        if what in ("stall", "mute", "partition", "slow", "jitter", "drop"):
+        if what in ("stall", "mute", "partition", "slow", "jitter", "drop", "disk"):
             self.promises.disturbed(seconds + KERNEL_KEEPALIVE)
         if what in ("kill", "crash", "leave", "mute") and (not machine.is_up or len(self._members()) <= FEWEST):
             return
@@ -204,6 +204,8 @@ class _Torture:
             storm.drop(machine, seconds, fault.how == "sly")
         elif what == "lie":
             storm.lie(machine, seconds, fault.how)
+        elif what == "disk":
+            storm.spoil_disk(machine, seconds, fault.how)
         elif what == "clock":
             storm.set_clock(machine, fault.amount)
 
