@@ -57,6 +57,21 @@ def test_a_value_from_one_who_is_not_its_owner_goes_on_to_the_owner(around: Neig
         assert len(around.asked_of(owner, Code.STORE_REQ)) == expected
 
 
+def test_a_joiner_that_brings_a_newer_value_is_let_in(around: Neighbours) -> None:
+    """It was a peer before, and has its disk: what we hand it is too old for it, and it need not take it."""
+    writer, joiner = around.members[0], around.member(BEFORE_OURS)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    around.wait(0.1)
+    around.put(joiner, Code.JOIN_REQ, JoinReq(joiner.node_id))
+    (handed,) = around.asked_of(joiner, Code.STORE_REQ)
+    around.received.clear()
+    around.answer_to(joiner, handed, Code.ERROR, ErrorResponse(ErrorCode.DATA_TOO_OLD))
+    around.wait(0.1)
+    (admission,) = around.asked_of(joiner, Code.UPDATE_REQ)
+    assert isinstance(admission.body, UpdateReq)
+    assert admission.body.predecessors[0] == joiner.node_id
+
+
 def test_the_range_of_a_predecessor_lost_during_a_join_goes_to_the_joiner(around: Neighbours) -> None:
     """It will answer for it; without this, nobody who has the values would be asked for them."""
     writer, predecessor, joiner = around.members[0], around.member(b"\x7f" + b"\xf0" * 15), around.member(BEFORE_OURS)

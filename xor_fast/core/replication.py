@@ -450,13 +450,17 @@ class Replication:
         body = StoreReq(shelf.resource, push.number, (StoreKindData(shelf.kind, shelf.generation, (data,)),))
 
         def answered(now: float, outcome: Answer | RequestFailed) -> None:
+            taken = isinstance(outcome, Answer)
             if isinstance(outcome, Answer):
                 holder = outcome.signer.node_id
                 if self._is_to_hold(holder, shelf.resource):
                     self._confirmed(held, holder)
             elif outcome.code in (ErrorCode.DATA_TOO_OLD, ErrorCode.GENERATION_COUNTER_TOO_LOW):
                 self._node.writer.resync(now, destination, shelf.resource, shelf.kind)  # 7.4.1.1
-            push.over(now, isinstance(outcome, Answer))
+                moving = self._handover
+                # A joiner that brings a newer value from its disk does not need ours: no reason to keep it out.
+                taken = moving is not None and push.target == moving.joiner and outcome.code == ErrorCode.DATA_TOO_OLD
+            push.over(now, taken)
 
         destination = Destination(_NODE, push.target)
         if push.is_far:
