@@ -1,9 +1,9 @@
 """Node processes under `kill -9`, at full size: `make survive`.
 
 30 % are killed at once and started again with their disks; then two at a time are killed until 30 % are gone, with the
-time for repair between. Exit code 1 when an acknowledged value is lost, a ring is not repaired, or fewer than 99.9 % of
-the lookups succeed; those of values whose holders are all down are counted apart. The scenario blackout kills all at
-once and starts them again.
+time for repair between. Exit code 1 when an acknowledged value is lost, the ring is not repaired, or while two at a time
+are killed fewer than 99.9 % of the lookups succeed. Those of values whose holders are all down are counted apart. The
+scenario blackout kills all at once and starts them again.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from rich.table import Table
 from tests.processes.overlay import ProcessOverlay
 from tests.processes.survival import KIND, Progress, Row, Survival
 
-FOUND = 0.999  # of the lookups meanwhile
+FOUND = 0.999  # of the lookups while two at a time are killed
 SCENARIOS = ("restart", "pairs", "blackout")
 STARTED_AT_ONCE = 8  # nodes; a start takes half a second of CPU
 
@@ -87,7 +87,8 @@ def _report(scenario: str, survival: Survival) -> Report:
     lookups = sum(row.lookups for row in steady)
     found = 1 - sum(row.failed for row in steady) / lookups if lookups else 1.0
     is_repaired = not any(row.problems for row in rows)
-    return Report(scenario, rows, lost, found, not lost and is_repaired and found >= FOUND)
+    is_found = scenario != "pairs" or found >= FOUND
+    return Report(scenario, rows, lost, found, not lost and is_repaired and is_found)
 
 
 # --- the command -------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def _tell(report: Report) -> None:
         times = (f"{row.median:.3f}", f"{row.slowest:.2f}") if row.lookups else ("", "")
         counts = row.gone, f"{row.seconds:.1f}", repair, row.lookups, row.failed, row.orphans, *times, row.writes
         table.add_row(row.step, *map(str, counts))
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(table)
     for row in report.rows:
         for why, count in row.why.items():
