@@ -2,7 +2,7 @@
 
 30 % are killed at once and started again with their disks; then two at a time are killed until 30 % are gone, with the
 time for repair between. Exit code 1 when an acknowledged value is lost or the ring is not repaired, or when of the
-lookups while two at a time are killed fewer than 99.9 % succeed. Lookups of values whose holders are all down are counted
+lookups while two at a time are killed fewer than 99.9 % succeed. Those of values whose holders are all down are counted
 apart. The scenario blackout kills all at once and starts them again.
 """
 
