@@ -1,6 +1,7 @@
 """The file a node keeps its values in: what was written is there, what was damaged is not given back, a full disk is
 said to be full and goes on when there is room."""
 
+import os
 import random
 import sqlite3
 import stat
@@ -125,6 +126,37 @@ def test_around_a_torn_page_what_can_be_read_is_saved(tmp_path: Path, rng: rando
     again.close()
 
 
+@pytest.mark.parametrize("fails_at", [1, 2, 3])
+def test_whoever_is_killed_while_mending_a_file_loses_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    """Each step fails in turn, which says so in one line; the next start goes on from there."""
+    path = tmp_path / "store.db"
+    there = filled(path)
+    data = bytearray(path.read_bytes())
+    data[5 * 4096 : 5 * 4096 + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    real, steps = os.rename, 0
+
+    def rename(source: str, target: str) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == fails_at:
+            raise PermissionError(13, "Permission denied")
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.rename", rename)
+        with pytest.raises(ConfigError, match=r"store\.db cannot be used: .*denied"):
+            Disk(str(path))
+    disk = Disk(str(path))
+    found = dict(disk.records())
+    disk.close()
+    assert found.items() <= there.items()
+    assert len(found) > 0.8 * len(there)
+    assert [name.name for name in tmp_path.glob("*.new*")] == []
+
+
 def test_what_is_no_database_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     path.write_bytes(b"no database at all" * 1000)
@@ -139,6 +171,18 @@ def test_what_is_no_database_is_set_aside(tmp_path: Path) -> None:
 def test_a_place_where_nothing_can_be_written_is_the_owners_affair(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         Disk(str(tmp_path / "nowhere" / "store.db"))
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(ConfigError, match="directory"):
+        Disk(str(tmp_path / "directory"))
+
+
+def test_a_file_of_another_owner_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chmod(path: str, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.chmod", chmod)
+    with pytest.raises(ConfigError, match=r"store\.db cannot be used"):
+        Disk(str(tmp_path / "store.db"))
 
 
 def test_a_full_disk_writes_nothing_of_a_transaction_and_goes_on_with_room(tmp_path: Path) -> None:

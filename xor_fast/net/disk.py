@@ -53,11 +53,9 @@ class Disk:
         self._queue: SimpleQueue[tuple[int, Sequence[Change]] | None] = SimpleQueue()
         self._thread: Thread | None = None
         try:
-            self._database, self._records = _open_and_read(path)
-        except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
-                raise ConfigError(f"{path} cannot be used: {error}") from None
-            self._records = self._mend(str(error))
+            self._database, self._records = self._opened()
+        except (sqlite3.Error, OSError) as error:
+            raise ConfigError(f"{path} cannot be used: {error}") from None
         self._leave_out_the_damaged()
 
     def records(self) -> Iterator[Record]:
@@ -112,16 +110,21 @@ class Disk:
 
     # --- damage -----------------------------------------------------------------------------------------
 
-    def _mend(self, reason: str) -> list[Record]:
-        """Set the file aside and save what can be read of it."""
-        aside = _set_aside(self._path)
-        saved = _salvage(aside)
-        self._database = _open(self._path)
-        failure = self._transaction([(key, value[_SUM:]) for key, value in saved if _is_sound(key, value)])
-        if failure is not None:
-            raise ConfigError(f"{self._path} cannot be written: {failure}")
-        self.complaints.append(f"{self._path} is damaged ({reason}): moved to {aside}, {len(saved)} records saved")
-        return saved
+    def _opened(self) -> tuple[sqlite3.Connection, list[Record]]:
+        path, mended = self._path, self._path + ".new"
+        if os.path.exists(mended) and not os.path.exists(path):
+            os.rename(mended, path)  # the process was killed while it did so
+        try:
+            return _open_and_read(path)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            saved = _salvage(path)
+            _make(mended, saved)
+            aside = _set_aside(path)  # not before what could be saved is safe
+            os.rename(mended, path)
+            self.complaints.append(f"{path} is damaged ({error}): moved to {aside}, {len(saved)} records saved")
+            return _open(path), saved
 
     def _leave_out_the_damaged(self) -> None:
         sound = [(key, value[_SUM:]) for key, value in self._records if _is_sound(key, value)]
@@ -165,6 +168,21 @@ def _open_and_read(path: str) -> tuple[sqlite3.Connection, list[Record]]:
         raise
 
 
+def _make(path: str, records: list[Record]) -> None:
+    """A whole database, in the place of what may lie there."""
+    for left in (path, path + "-wal"):
+        with suppress(FileNotFoundError):
+            os.unlink(left)
+    database = _open(path)
+    try:
+        with database:
+            database.execute("BEGIN")
+            database.executemany(_PUT, records)
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # all of it into the one file
+    finally:
+        database.close()
+
+
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -178,9 +196,9 @@ def _set_aside(path: str) -> str:
     number = 0
     while os.path.exists(aside := f"{path}.damaged{number or ''}"):
         number += 1
-    os.rename(path, aside)
     with suppress(FileNotFoundError):
-        os.rename(path + "-wal", aside + "-wal")
+        os.rename(path + "-wal", aside + "-wal")  # the first: beside another file it would ruin that
+    os.rename(path, aside)
     return aside
 
 
