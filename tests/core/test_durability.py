@@ -6,6 +6,7 @@ from tests.core.outside import resource
 from tests.core.test_storage import KIND, PLACE, Storing, device, restarted
 from xor_fast import limits
 from xor_fast.actions import Notice, Persist
+from xor_fast.cext import wire
 from xor_fast.errors import ErrorCode
 from xor_fast.messages import Code, ErrorResponse, Message, StoredData, StoreKindData, StoreReq
 from xor_fast.sim.disk import VirtualDisk
@@ -128,6 +129,49 @@ def test_what_was_built_on_a_failure_fails_with_it(slow: Slow) -> None:
     assert code_of(slow.written("disk I/O error")) == ErrorCode.DATA_TOO_LARGE
     assert code_of(slow.written("disk I/O error")) == ErrorCode.DATA_TOO_LARGE
     assert slow.fetch().values == ()
+
+
+def test_what_was_built_on_a_failure_fails_even_if_the_disk_has_it(slow: Slow) -> None:
+    """The certificate of the first is that of the second: only the first has brought it."""
+    slow.ask_to_store(slow.value(b"1"))
+    slow.ask_to_store(slow.value(b"2"))
+    assert code_of(slow.written("disk I/O error")) == ErrorCode.DATA_TOO_LARGE
+    assert code_of(slow.written()) == ErrorCode.DATA_TOO_LARGE
+    assert values_of(slow) == []
+    slow.wait(limits.DISK_RETRY + 1)
+    while slow.asked:
+        slow.written()
+    assert slow.disk is not None
+    assert slow.disk.records.keys() <= {b"?"}
+
+
+@pytest.mark.parametrize("in_one_turn", [True, False])
+def test_the_end_of_a_value_takes_no_record_of_the_one_that_follows(slow: Slow, in_one_turn: bool) -> None:
+    slow.ask_to_store(slow.value(b"old", lifetime=5))
+    slow.written()
+    slow.wait(4.9)
+    body = StoreReq(PLACE, 0, (StoreKindData(KIND, 0, (slow.value(b"new"),)),))
+    message = slow.message(Code.STORE_REQ, body, resource(PLACE))
+    if in_one_turn:
+        assert slow.node.receive(slow.now, slow.link, wire.data_frame(0, message))
+        slow.now += 3
+        slow.node.wake(slow.now)
+        slow.take()
+    else:
+        slow.send(message)
+        slow.wait(3)
+    while slow.asked:
+        slow.written()
+    assert values_of(slow) == values_of(restarted(slow)) == [b"new"]
+
+
+def test_a_value_that_is_over_at_once(slow: Slow) -> None:
+    slow.ask_to_store(slow.value(b"v", lifetime=0))
+    assert code_of(slow.written()) == 0
+    slow.wait(3)
+    while slow.asked:
+        slow.written()
+    assert values_of(slow) == values_of(restarted(slow)) == []
 
 
 def test_a_mended_disk_is_noticed_and_gets_what_it_missed(slow: Slow) -> None:

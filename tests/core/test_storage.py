@@ -3,6 +3,7 @@
 import pytest
 
 from tests.core.outside import OURS, THEIRS, Outside, node, resource
+from xor_fast import limits
 from xor_fast.cext import codec, ids
 from xor_fast.core.node import Node
 from xor_fast.errors import ErrorCode
@@ -212,6 +213,52 @@ def test_a_replica_from_nowhere(storing: Storing) -> None:
     assert len(storing.fetch().values) == 1
     (answer,) = storing.ask(Code.STORE_REQ, body, resource(PLACE))
     assert isinstance(answer.body, StoreAns)
+
+
+def test_a_copy_of_what_we_have_from_nowhere_changes_nothing(storing: Storing) -> None:
+    """Its sender may let go of it; our counter is not its affair."""
+    data = storing.value(b"v")
+    storing.store(data)
+    for counter in (9, 0xFFFFFFFFFFFFFFFF):
+        body = StoreReq(PLACE, 1, (StoreKindData(KIND, counter, (data,)),))
+        (answer,) = storing.ask(Code.STORE_REQ, body, resource(PLACE))
+        assert isinstance(answer.body, StoreAns)
+        assert storing.fetch().generation == 1
+    storing.wait(99.5)
+    storing.now += 1  # over, and nobody has looked yet
+    *_, answer = storing.ask(Code.STORE_REQ, body, resource(PLACE))
+    assert isinstance(answer.body, ErrorResponse)
+    assert storing.fetch().values == ()
+
+
+@pytest.mark.parametrize(("room", "taken"), [(4000, 3), (limits.MAX_USER_BYTES, 4)])
+def test_what_another_has_is_held_to_our_bounds(
+    storing: Storing, monkeypatch: pytest.MonkeyPatch, room: int, taken: int
+) -> None:
+    """Values fetched to catch up with, as those of a Store: their size and number, and the room of their user."""
+    monkeypatch.setattr("xor_fast.limits.MAX_USER_BYTES", room)
+    devices = [device(number) for number in range(6)]
+    large, *good = (storing.value(b"x" * 101), *(storing.value(b"v", signer=signer) for signer in devices))
+    body = StoreReq(PLACE, 1, (StoreKindData(KIND, 1, (large,)),))
+    asked = storing.ask(Code.STORE_REQ, body, resource(PLACE))
+    (fetch,) = (message for message in asked if message.code == Code.FETCH_REQ)
+    storing.us.certificates = (*storing.us.certificates, *(signer.certificates[0] for signer in devices))
+    found = FetchAns((FetchKindResponse(KIND, 1, (large, *good)),))
+    storing.ask(Code.FETCH_ANS, found, node(storing.node.node_id), transaction_id=fetch.header.transaction_id)
+    assert len(storing.fetch().values) == taken
+    assert storing.node.counters["values_not_taken_over"] == 7 - taken
+
+
+def test_a_peer_with_its_last_place_taken_still_takes_changes(
+    storing: Storing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xor_fast.limits.MAX_RESOURCES", 1)
+    assert storing.store(storing.value(b"1")) == 0
+    assert storing.store(storing.value(b"2")) == 0
+    assert [data.value.value.value for data in storing.fetch().values] == [b"2"]  # type: ignore[union-attr]
+    other = ids.resource_id(b"other@outside.example")
+    body = StoreReq(other, 0, (StoreKindData(KIND, 0, ()),))
+    assert [m.code for m in storing.ask(Code.STORE_REQ, body, resource(other))] == [Code.STORE_ANS]  # takes no place
 
 
 def restarted(storing: Storing, away_ms: int = 0) -> Storing:

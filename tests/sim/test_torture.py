@@ -11,7 +11,7 @@ import pytest
 from xor_fast.core.partition import Partition
 from xor_fast.core.ping import PingService
 from xor_fast.core.replication import Replication
-from xor_fast.messages import Code, StoreAns
+from xor_fast.messages import Code, StoreAns, StoreKindResponse
 from xor_fast.sim import faults
 from xor_fast.sim.__main__ import main
 from xor_fast.sim.fakes import FakeVerifier
@@ -75,7 +75,8 @@ def violations(seed: int, *plan: Fault) -> str:
 
 
 def test_stores_answered_before_a_copy_is_made_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def confirm(self: Replication, now: float, request: Any, resource: bytes, values: Any, responses: Any) -> None:
+    def confirm(self: Replication, now: float, request: Any, parts: Any) -> None:
+        responses = tuple(StoreKindResponse(part.shelf.kind, part.generation) for part in parts)
         self._node.answer(now, request, Code.STORE_ANS, StoreAns(responses))
 
     monkeypatch.setattr(Replication, "confirm", confirm)

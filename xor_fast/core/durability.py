@@ -5,6 +5,7 @@ begun, and the disk is tried again until it takes what differs from it; then all
 """
 
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from xor_fast import limits
@@ -16,17 +17,17 @@ if TYPE_CHECKING:
 Done = Callable[[float, str | None], None]
 """done(now, None), or why it is not on the disk"""
 
-_PROBE = b"?"  # a record that says nothing: can anything be written at all?
+_PROBE = ((b"?", b""),)  # a record that says nothing: can anything be written at all?
 
 
 class _Batch:
-    """One Persist under way."""
+    """One Persist, being gathered or under way. waiting: for all of it and of those before it."""
 
-    __slots__ = ("is_probe", "keys", "waiting")
+    __slots__ = ("changes", "is_probe", "waiting")
 
-    def __init__(self, keys: set[bytes], waiting: list[Done], is_probe: bool = False) -> None:
-        self.keys = keys
-        self.waiting = waiting
+    def __init__(self, *, is_probe: bool = False) -> None:
+        self.changes: dict[bytes, bytes | None] = {}
+        self.waiting: list[Done] = []
         self.is_probe = is_probe
 
 
@@ -41,49 +42,45 @@ class Durability:
         self.complaint: str | None = None
         self._node = node
         self._current = current
-        self._changes: dict[bytes, bytes | None] = {}
-        self._waiting: list[Done] = []  # for what is in _changes
-        self._under_way: dict[int, _Batch] = {}
-        self._differing: set[bytes] = set()  # keys of which nobody knows what the disk has
+        self._gathered: _Batch = _Batch()
+        self._under_way: dict[int, _Batch] = {}  # by ticket, the oldest first
+        self._differing: dict[bytes, None] = {}  # keys of which nobody knows what the disk has
         self._pause = limits.DISK_RETRY
 
     @property
     def unwritten(self) -> int:
         """How many wait."""
-        return len(self._waiting) + sum(len(batch.waiting) for batch in self._under_way.values())
+        return len(self._gathered.waiting) + sum(len(batch.waiting) for batch in self._under_way.values())
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Change a record; None removes it. On its way with this turn."""
         if not self.has_disk:
             return
         if self.complaint is None:
-            self._changes[key] = value
+            self._gathered.changes[key] = value
         else:
-            self._differing.add(key)
+            self._differing[key] = None
 
     def after(self, now: float, done: Done) -> None:
         """Call done once all that was put so far is on the disk, or will not be."""
-        if self.complaint is not None:
-            done(now, self.complaint)
-        elif self._changes:
-            self._waiting.append(done)
-        elif self._under_way:
-            self._under_way[max(self._under_way)].waiting.append(done)
+        if self.complaint is None and self._gathered.changes:
+            self._gathered.waiting.append(done)
+        elif self.complaint is None and self._under_way:
+            next(reversed(self._under_way.values())).waiting.append(done)
         else:
-            done(now, None)
+            done(now, self.complaint)
 
     def flush(self) -> None:
         """The turn is over: what was put leaves as one Persist."""
-        if self._changes:
-            changes, self._changes = self._changes, {}
-            waiting, self._waiting = self._waiting, []
-            self._persist(tuple(changes.items()), _Batch(set(changes), waiting))
+        if self._gathered.changes:
+            batch, self._gathered = self._gathered, _Batch()
+            self._persist(batch)
 
-    def _persist(self, records: tuple[tuple[bytes, bytes | None], ...], batch: _Batch) -> None:
+    def _persist(self, batch: _Batch) -> None:
         ticket = self._node.ticket()
         self._under_way[ticket] = batch
         self._node.count("persists")
-        self._node.act(Persist(ticket, records))
+        self._node.act(Persist(ticket, tuple(batch.changes.items()) or _PROBE))
 
     # --- reports of the driver ------------------------------------------------------------------------
 
@@ -91,17 +88,13 @@ class Durability:
         batch = self._under_way.pop(ticket)
         if batch.is_probe:
             self._recover(now)
-        for done in batch.waiting:
-            done(now, None)
+        else:
+            # After a failure this one was built on what is not there: a certificate, say, that the other brought.
+            self._end(now, batch, self.complaint)
 
     def failed(self, now: float, ticket: int, reason: str) -> None:
         batch = self._under_way.pop(ticket)
         self._node.count("persists_failed")
-        # What is not written yet was built on what has failed now: it goes the same way.
-        self._differing.update(batch.keys, self._changes)
-        waiting = [*batch.waiting, *self._waiting]
-        self._changes.clear()
-        self._waiting = []
         if self.complaint is None:
             self._pause = limits.DISK_RETRY
             self._node.notice("error", f"nothing can be written to the disk: {reason}; Stores are refused until it can")
@@ -109,15 +102,23 @@ class Durability:
             self._node.timers.at(now + self._pause, self._probe)
             self._pause = min(2 * self._pause, limits.DISK_RETRY_CEILING)
         self.complaint = reason
-        for done in waiting:
-            done(now, reason)
+        gathered, self._gathered = self._gathered, _Batch()  # and what is not written yet goes the same way
+        self._end(now, batch, reason)
+        self._end(now, gathered, reason)
+
+    def _end(self, now: float, batch: _Batch, failure: str | None) -> None:
+        if failure is not None:
+            self._differing.update(dict.fromkeys(batch.changes))
+        for done in batch.waiting:
+            done(now, failure)
 
     def _probe(self, now: float) -> None:
         """Write what differs, some at a time, or only something."""
-        keys = set(sorted(self._differing)[: limits.DISK_RETRY_RECORDS])
-        self._differing -= keys
-        records = tuple((key, self._current(now, key)) for key in sorted(keys))
-        self._persist(records or ((_PROBE, b""),), _Batch(keys, [], is_probe=True))
+        batch = _Batch(is_probe=True)
+        for key in list(islice(self._differing, limits.DISK_RETRY_RECORDS)):
+            del self._differing[key]
+            batch.changes[key] = self._current(now, key)
+        self._persist(batch)
 
     def _recover(self, now: float) -> None:
         if self._differing:

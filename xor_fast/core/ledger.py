@@ -9,6 +9,7 @@ w  Resource-ID Kind-ID key    storage_time and end of the value that we wrote th
 
 import struct
 from collections.abc import Iterable
+from math import ceil
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +18,7 @@ from xor_fast.cext import codec
 from xor_fast.core.durability import Done, Durability
 from xor_fast.core.values import Chain, Held, Shelf
 from xor_fast.errors import TrustError, WireError
-from xor_fast.messages import CertificateType, GenericCertificate, StoreKindData
+from xor_fast.messages import CertificateType, GenericCertificate, StoredData, StoreKindData
 
 if TYPE_CHECKING:
     from xor_fast.core.node import Node
@@ -72,9 +73,9 @@ class Ledger:
     # --- records ----------------------------------------------------------------------------------------
 
     def _value_record(self, now: float, shelf: Shelf, held: Held, generation: int) -> bytes:
-        ends_ms = self._node.wall_ms(now) + int((held.expires - now) * 1000)
-        data = held.served(now)
-        assert data is not None
+        left = held.expires - now
+        ends_ms = self._node.wall_ms(now) + int(left * 1000)
+        data = StoredData(held.storage_time, ceil(left), held.signed)
         kind_data = StoreKindData(shelf.kind, generation, (data,))
         return _VALUE.pack(ends_ms, held.chain.digest) + codec.encode_struct(kind_data)
 
@@ -131,7 +132,7 @@ class Ledger:
 
     def _restore_counter(self, now: float, resource: bytes, kind: int, generation: int) -> Shelf:
         shelves = self._node.storage.shelves
-        shelf = shelves.put_up(resource, kind)
+        shelf = shelves.put_up(shelves.get(resource, kind) or Shelf(resource, kind))
         shelf.generation = shelf.next_generation = max(shelf.generation, generation)
         shelves.remember(now, shelf)
         return shelf

@@ -27,7 +27,7 @@ from xor_fast.messages import (
 
 if TYPE_CHECKING:
     from xor_fast.core.node import Node
-    from xor_fast.core.storage import Storage
+    from xor_fast.core.storage import Part, Storage
     from xor_fast.core.values import Held, Shelf
 
 # An enum finds its members by a call of Python (3.11: 150 ns); these are asked for with each message.
@@ -40,13 +40,13 @@ Over = Callable[[float, bool], None]
 
 
 class _Push(NamedTuple):
-    """One value on its way to one node: what lies there when its turn comes."""
+    """One value on its way to one node: what lies there when its turn comes. over(now, this, confirmed)"""
 
     shelf: "Shelf"
     key: bytes
     target: bytes
     number: int
-    over: Over
+    over: Callable[[float, "_Push", bool], None]
     is_far: bool = False  # the target is whom we take for the owner: the way there will show who is
 
 
@@ -56,14 +56,14 @@ class _Waiting:
     It is the first successor's word that counts: it becomes responsible if we die. Another's is enough only when the
     first cannot or will not take the value."""
 
-    __slots__ = ("answered", "confirmed", "heir_failed", "left", "request", "responses", "timer")
+    __slots__ = ("answered", "confirmed", "failed", "left", "request", "responses", "timer")
 
-    def __init__(self, request: Request, responses: tuple[StoreKindResponse, ...], left: int) -> None:
+    def __init__(self, request: Request, responses: tuple[StoreKindResponse, ...], left: dict[int, int]) -> None:
         self.request = request
         self.responses = responses
-        self.left = left
-        self.confirmed = False
-        self.heir_failed = False
+        self.left = left  # values that are under way, by replica number
+        self.failed: set[int] = set()  # who did not take one of them
+        self.confirmed = False  # somebody has them all
         self.answered = False
         self.timer: Timer | None = None
 
@@ -131,74 +131,58 @@ class Replication:
 
     # --- an original Store ---------------------------------------------------------------------------
 
-    def confirm(
-        self,
-        now: float,
-        request: Request,
-        resource: bytes,
-        values: list[tuple[int, "Held"]],
-        responses: tuple[StoreKindResponse, ...],
-    ) -> None:
+    def confirm(self, now: float, request: Request, parts: list["Part"]) -> None:
         """Send the values to the next two successors and answer when the first of them that can has them all.
 
         Alone in the ring, or after one reliability timer, the answer leaves with one copy, and that is counted."""
         targets = self._node.ring.successors(limits.REPLICAS)
-        responses = tuple(
-            StoreKindResponse(response.kind, response.generation_counter, tuple(targets)) for response in responses
-        )
-        places = [(self._storage.shelves.put_up(resource, kind), held) for kind, held in values]
-        if self._covered is None or set(self._covered[1]) != set(targets):
+        replicas = tuple(targets)
+        responses = tuple(StoreKindResponse(part.shelf.kind, part.generation, replicas) for part in parts)
+        places = [(part.shelf, held) for part in parts for held in part.values]
+        if self._covered is None or self._covered[1] != targets:
             self._again.update(((shelf, held.key), None) for shelf, held in places)  # before the dust has settled
-        waiting = _Waiting(request, responses, len(targets))
-        if not targets or not values or self._waiting >= limits.MAX_HELD_STORES:
-            self._answer(now, waiting, confirmed=not values)
+        waiting = _Waiting(request, responses, dict.fromkeys(range(1, len(targets) + 1), len(places)))
+        waiting.confirmed = not places
+        if not targets or not places or self._waiting >= limits.MAX_HELD_STORES:
+            self._answer(waiting, now)
         else:
             self._waiting += 1
             later = now + self._node.overlay.reliability_timer
-            waiting.timer = self._node.timers.at(later, lambda now: self._answer(now, waiting, waiting.confirmed))
+            waiting.timer = self._node.timers.at(later, partial(self._answer, waiting))
+        over = partial(self._pushed, waiting)
         for number, target in enumerate(targets, 1):
-            self._push_all(now, places, target, number, partial(self._pushed, waiting, number))
+            for shelf, held in places:
+                push = _Push(shelf, held.key, target, number, over)
+                if self._has_copy(held, target):
+                    over(now, push, True)  # the same Store once more: it has the value already
+                else:
+                    self._send(now, push, over)  # ahead of what waits in the queue: somebody waits for this answer
         self._mirror(now, places)
 
-    def _push_all(
-        self, now: float, places: list[tuple["Shelf", "Held"]], target: bytes, number: int, over: Over
-    ) -> None:
-        """Push several values to one node; over when all are answered, confirmed if all were."""
-        left = len(places)
-        good = True
+    def _pushed(self, waiting: _Waiting, now: float, push: _Push, ok: bool) -> None:
+        if not ok:
+            waiting.failed.add(push.number)
+            self._once_more(now, push)
+        left = waiting.left
+        left[push.number] -= 1
+        if not left[push.number]:
+            del left[push.number]
+            waiting.confirmed = waiting.confirmed or push.number not in waiting.failed
+            if 1 not in left and (waiting.confirmed or not left):
+                self._answer(waiting, now)
 
-        def one_over(shelf: "Shelf", key: bytes, now: float, ok: bool) -> None:
-            nonlocal left, good
-            left -= 1
-            good = good and ok
-            if not ok:
-                self._again[shelf, key] = None
-                self._try_again(now)
-            if left == 0:
-                over(now, good)
+    def _once_more(self, now: float, push: _Push) -> None:
+        self._again[push.shelf, push.key] = None
+        self._try_again(now)
 
-        for shelf, held in places:
-            if self._has_copy(held, target):
-                one_over(shelf, held.key, now, True)  # the same Store once more: it has the value already
-            else:
-                # Ahead of what waits in the queue: somebody waits for this answer.
-                self._send(now, _Push(shelf, held.key, target, number, partial(one_over, shelf, held.key)))
-
-    def _pushed(self, waiting: _Waiting, number: int, now: float, ok: bool) -> None:
-        waiting.left -= 1
-        waiting.confirmed = waiting.confirmed or ok
-        waiting.heir_failed = waiting.heir_failed or (number == 1 and not ok)
-        if (number == 1 and ok) or (waiting.heir_failed and waiting.confirmed) or waiting.left == 0:
-            self._answer(now, waiting, waiting.confirmed)
-
-    def _answer(self, now: float, waiting: _Waiting, confirmed: bool) -> None:
+    def _answer(self, waiting: _Waiting, now: float) -> None:
         if waiting.answered:
             return
         waiting.answered = True
         if waiting.timer is not None:
             waiting.timer.cancel()
             self._waiting -= 1
-        self._node.count("stores_acknowledged" if confirmed else "stores_acknowledged_with_one_copy")
+        self._node.count("stores_acknowledged" if waiting.confirmed else "stores_acknowledged_with_one_copy")
         self._node.answer(now, waiting.request, _STORE_ANS, StoreAns(waiting.responses))
 
     # --- whose copies count ---------------------------------------------------------------------------
@@ -356,18 +340,16 @@ class Replication:
         held = shelf.values.get(key)
         if held is None or what in self._rebalancing or self._has_copy(held, target):
             return
-
-        def over(now: float, ok: bool) -> None:
-            self._rebalancing.discard(what)
-            if not ok:
-                self._again[shelf, key] = None
-                self._try_again(now)
-            elif (shelf, key) in self._owed and self._node.ring.owner(shelf.resource) == target:
-                del self._owed[shelf, key]
-                self._schedule(now + limits.REPLICA_RETRY)  # is it still ours to keep?
-
         self._rebalancing.add(what)
-        self._queue.append(_Push(shelf, key, target, number, over, is_far))
+        self._queue.append(_Push(shelf, key, target, number, self._replicated, is_far))
+
+    def _replicated(self, now: float, push: _Push, ok: bool) -> None:
+        self._rebalancing.discard((push.shelf, push.key, push.target))
+        if not ok:
+            self._once_more(now, push)
+        elif (push.shelf, push.key) in self._owed and self._node.ring.owner(push.shelf.resource) == push.target:
+            del self._owed[push.shelf, push.key]
+            self._schedule(now + limits.REPLICA_RETRY)  # is it still ours to keep?
 
     # --- handover to a joining peer, and before leaving ------------------------------------------------
 
@@ -378,7 +360,7 @@ class Replication:
             for key in shelf.values:
                 self._hand_one(shelf, key, moving)
         self._fill(now)
-        self._handed(moving, now, True)
+        self._handed(moving, now, None, True)
 
     def stop_handover(self) -> None:
         self._handover = None
@@ -388,7 +370,7 @@ class Replication:
         heir = self._node.ring.successors(1)[0]
         left = 1
 
-        def one_over(now: float, ok: bool) -> None:
+        def one_over(now: float, push: _Push | None, ok: bool) -> None:
             nonlocal left
             left -= 1
             if left == 0:
@@ -400,7 +382,7 @@ class Replication:
                     left += 1
                     self._queue.append(_Push(shelf, key, heir, 1, one_over))
         self._fill(now)
-        one_over(now, True)
+        one_over(now, None, True)
 
     def _mirror(self, now: float, places: list[tuple["Shelf", "Held"]]) -> None:
         moving = self._handover
@@ -414,7 +396,7 @@ class Replication:
         moving.left += 1
         self._queue.append(_Push(shelf, key, moving.joiner, 1, partial(self._handed, moving)))
 
-    def _handed(self, moving: _Handover, now: float, ok: bool) -> None:
+    def _handed(self, moving: _Handover, now: float, push: _Push | None, ok: bool) -> None:
         if moving is not self._handover:
             return  # of an earlier one, which has been given up
         moving.left -= 1
@@ -432,20 +414,20 @@ class Replication:
         while self._queue and self._under_way < limits.HANDOVER_WINDOW:
             push = self._queue.popleft()
             self._under_way += 1
-            self._send(now, push._replace(over=partial(self._push_over, push)))
+            self._send(now, push, self._push_over)
         self._is_filling = False
 
-    def _push_over(self, push: _Push, now: float, ok: bool) -> None:
+    def _push_over(self, now: float, push: _Push, ok: bool) -> None:
         self._under_way -= 1
-        push.over(now, ok)
+        push.over(now, push, ok)
         self._fill(now)
 
-    def _send(self, now: float, push: _Push) -> None:
+    def _send(self, now: float, push: _Push, over: Callable[[float, _Push, bool], None]) -> None:
         shelf = push.shelf
         held = shelf.values.get(push.key)
         data = held.passed_on(now) if held else None
         if held is None or data is None:
-            push.over(now, True)  # gone meanwhile: nothing left to copy
+            over(now, push, True)  # gone meanwhile: nothing left to copy
             return
         body = StoreReq(shelf.resource, push.number, (StoreKindData(shelf.kind, shelf.generation, (data,)),))
 
@@ -460,7 +442,7 @@ class Replication:
                 moving = self._handover
                 # A joiner that brings a newer value from its disk does not need ours: no reason to keep it out.
                 taken = moving is not None and push.target == moving.joiner and outcome.code == ErrorCode.DATA_TOO_OLD
-            push.over(now, taken)
+            over(now, push, taken)
 
         destination = Destination(_NODE, push.target)
         if push.is_far:

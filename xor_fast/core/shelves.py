@@ -39,16 +39,18 @@ class Shelves:
         kinds = self._kinds.get(resource)
         return kinds.get(kind) if kinds is not None else None
 
-    def put_up(self, resource: bytes, kind: int) -> Shelf:
-        """The shelf there, a new one if need be."""
-        kinds = self._kinds.get(resource)
+    def __contains__(self, resource: object) -> bool:
+        return resource in self._kinds
+
+    def put_up(self, shelf: Shelf) -> Shelf:
+        """Give it its place, unless it stands there."""
+        kinds = self._kinds.get(shelf.resource)
         if kinds is None:
-            kinds = self._kinds[resource] = {}
-            insort(self._resources, resource)
-        shelf = kinds.get(kind)
-        if shelf is None:
-            shelf = kinds[kind] = Shelf(resource, kind)
-            insort(self._of_kind.setdefault(kind, []), resource)
+            kinds = self._kinds[shelf.resource] = {}
+            insort(self._resources, shelf.resource)
+        if shelf.kind not in kinds:
+            kinds[shelf.kind] = shelf
+            insort(self._of_kind.setdefault(shelf.kind, []), shelf.resource)
         return shelf
 
     def take_down(self, shelf: Shelf) -> None:

@@ -4,7 +4,8 @@ How a value is held is `core/values.py` and `core/shelves.py`; what is on the di
 `core/replication.py`; how values are read, `core/queries.py`.
 """
 
-from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from xor_fast import limits
@@ -31,6 +32,7 @@ from xor_fast.trust.signatures import Signer
 
 if TYPE_CHECKING:
     from xor_fast.core.node import Node
+    from xor_fast.core.writer import Proven
 
 _RESOURCE_ID_LENGTH = 16  # CHORD-RELOAD (RFC 6940 10.2, notes 1.4)
 # An enum finds its members by a call of Python (3.11: 150 ns); these are asked for with each message.
@@ -42,21 +44,14 @@ _UNWRITABLE = "this peer cannot write to its disk"
 _NOT_RESPONSIBLE = "this peer is not responsible for that Resource-ID"
 
 
-class _Part(NamedTuple):
-    """What a checked Store does to one Kind. changes: those of its values that are new here."""
+class Part(NamedTuple):
+    """What a checked Store does to one Kind at its place: the counter it leaves, the values that are there then, and
+    which of them are new."""
 
-    kind: int
+    shelf: Shelf
     generation: int
     values: list[Held]
     changes: list[Held]
-
-
-class _Staged(NamedTuple):
-    """A change on its way to the disk. held: None if it is of the counter alone. generation: what that becomes."""
-
-    shelf: Shelf
-    held: Held | None
-    generation: int
 
 
 class Storage:
@@ -82,62 +77,47 @@ class Storage:
     def _on_store(self, now: float, request: Request) -> None:
         body = request.message.body
         assert isinstance(body, StoreReq)
-        is_original = body.replica_number == 0
         self._check_request(body)
-        self._check_place(now, request, body, is_original)
+        takes_counter = self._check_place(now, request, body)
         self._check_disk()
         # 7.4.1.1: all or nothing, so everything is checked before anything is written.
         signed = iter(codec.stored_as_signed(request.encoded))
         parts = [
-            self._check_kind(now, request, body, kind_data, [next(signed) for _ in kind_data.values])
+            self._check_kind(now, request, body, kind_data, signed, takes_counter=takes_counter)
             for kind_data in body.kind_data
         ]
         self._check_room(body.resource, [held for part in parts for held in part.changes])
-        staged = [change for part in parts for change in self._stage(now, body.resource, part, is_original)]
-        responses = self.kind_responses(body)
+        for part in parts:
+            self._stage(now, part)
+        self.ledger.after(now, partial(self._written, request, body.replica_number == 0, parts))
 
-        values = [(part.kind, held) for part in parts for held in part.values]
+    def _written(self, request: Request, is_original: bool, parts: list[Part], now: float, failure: str | None) -> None:
+        self._settle(now, parts, failure)
+        if failure is not None:
+            self._node.refuse(now, request, ErrorCode.DATA_TOO_LARGE, f"{_UNWRITABLE}: {failure}")
+        elif not is_original:
+            self._node.count("stores_replica")
+            self._received(now, parts, request.signer.node_id)
+            responses = tuple(StoreKindResponse(part.shelf.kind, part.generation) for part in parts)
+            self._node.answer(now, request, _STORE_ANS, StoreAns(responses))
+        else:
+            self._node.count("stores_original")
+            self._acknowledge(now, request, parts)
 
-        def over(now: float, failure: str | None) -> None:
-            self._settle(now, staged, failure)
-            if failure is None and not all(self._has(now, body.resource, kind, held) for kind, held in values):
-                failure = "an earlier Store of the same value failed"
-            if failure is not None:
-                self._node.refuse(now, request, ErrorCode.DATA_TOO_LARGE, f"{_UNWRITABLE}: {failure}")
-            elif is_original:
-                self._acknowledge(now, request, body.resource, values, responses)
-            else:
-                self._node.count("stores_replica")
-                for change in staged:
-                    if change.held is not None:
-                        self.replication.received(now, change.shelf, change.held, request.signer.node_id)
-                self._node.answer(now, request, _STORE_ANS, StoreAns(responses))
-
-        self.ledger.after(now, over)
-
-    def _acknowledge(
-        self,
-        now: float,
-        request: Request,
-        resource: bytes,
-        values: list[tuple[int, Held]],
-        responses: tuple[StoreKindResponse, ...],
-    ) -> None:
-        self._node.count("stores_original")
-        if self._node.ring.is_responsible(resource):
-            self.replication.confirm(now, request, resource, values, responses)
+    def _acknowledge(self, now: float, request: Request, parts: list[Part]) -> None:
+        if all(self._node.ring.is_responsible(part.shelf.resource) for part in parts):
+            self.replication.confirm(now, request, parts)
             return
         # The range has changed hands while the disk was writing: the new owner gets the values, and the writer's retry.
-        for kind, held in values:
-            self.replication.owe(now, self.shelves.put_up(resource, kind), held)
+        for part in parts:
+            for held in part.values:
+                self.replication.owe(now, part.shelf, held)
         self._node.refuse(now, request, ErrorCode.NOT_FOUND, _NOT_RESPONSIBLE)
 
-    def kind_responses(self, body: StoreReq) -> tuple[StoreKindResponse, ...]:
-        responses = []
-        for kind_data in body.kind_data:
-            shelf = self.shelf(body.resource, kind_data.kind)
-            responses.append(StoreKindResponse(kind_data.kind, shelf.next_generation if shelf else 0))
-        return tuple(responses)
+    def _received(self, now: float, parts: list[Part], sender: bytes | None) -> None:
+        for part in parts:
+            for held in part.changes:
+                self.replication.received(now, part.shelf, held, sender)
 
     # --- checks --------------------------------------------------------------------------------------
 
@@ -160,24 +140,27 @@ class Storage:
             listed = UnknownKinds(tuple(unknown[:63]))  # a length of one byte (7.4.1.2)
             raise Refuse(ErrorCode.UNKNOWN_KIND, info=codec.encode_struct(listed))
 
-    def _check_place(self, now: float, request: Request, body: StoreReq, is_original: bool) -> None:
+    def _check_place(self, now: float, request: Request, body: StoreReq) -> bool:
+        """Does the counter that comes along count?"""
         sender, is_ours = request.signer.node_id, self._node.ring.is_responsible(body.resource)
-        if is_original:
+        if body.replica_number == 0:
             if not is_ours:
                 raise Refuse(ErrorCode.NOT_FOUND, _NOT_RESPONSIBLE)  # notes 5.4
-        elif not self.replication.is_plausible(sender, body.resource):
-            if is_ours and not self._brings_news(body):
-                return  # nothing is taken from it, and it may know that we have what it has
-            if is_ours:
-                self.replication.ask_for(now, sender, body.resource, [kind_data.kind for kind_data in body.kind_data])
-            raise Refuse(ErrorCode.FORBIDDEN, "a replica from a node that has no part in that Resource-ID")
+            return False
+        if self.replication.is_plausible(sender, body.resource):
+            return True
+        if is_ours and not self._brings_news(now, body):
+            return False  # nothing is taken from it, and it may know that we have what it has
+        if is_ours:
+            self.replication.ask_for(now, sender, body.resource, [kind_data.kind for kind_data in body.kind_data])
+        raise Refuse(ErrorCode.FORBIDDEN, "a replica from a node that has no part in that Resource-ID")
 
-    def _brings_news(self, body: StoreReq) -> bool:
+    def _brings_news(self, now: float, body: StoreReq) -> bool:
         for kind_data in body.kind_data:
             shelf = self.shelf(body.resource, kind_data.kind)
             for data in kind_data.values:
                 there = shelf.newest(key_of(data)) if shelf else None
-                if there is None or there.storage_time < data.storage_time:
+                if there is None or there.is_older(data, now):
                     return True
         return False
 
@@ -193,28 +176,51 @@ class Storage:
             raise Refuse(ErrorCode.DATA_TOO_LARGE, f"{_UNWRITABLE}: {disk.unwritten} Stores wait for it already")
 
     def _check_kind(
-        self, now: float, request: Request, body: StoreReq, kind_data: StoreKindData, signed: list[bytes]
-    ) -> _Part:
+        self,
+        now: float,
+        request: Request,
+        body: StoreReq,
+        kind_data: StoreKindData,
+        signed: Iterator[bytes],
+        *,
+        takes_counter: bool,
+    ) -> Part:
         kind = self._node.kinds.get(kind_data.kind)
         assert kind is not None
         is_original = body.replica_number == 0
         shelf = self.shelf(body.resource, kind.id) or Shelf(body.resource, kind.id)
         if is_original and kind_data.generation_counter not in (0, shelf.next_generation):
             # 7.4.1.2: the true counters come along; any mismatch counts, not only a lower one (notes 5.2).
-            info = codec.encode_struct(StoreAns(self.kind_responses(body)))
-            raise Refuse(ErrorCode.GENERATION_COUNTER_TOO_LOW, info=info)
+            raise Refuse(ErrorCode.GENERATION_COUNTER_TOO_LOW, info=codec.encode_struct(self._counters(body)))
         if not is_original and kind_data.generation_counter == 0:
             raise Refuse(ErrorCode.INVALID_MESSAGE, "a replica Store has no generation counter of 0")  # 7.4.1.1
         values: dict[bytes, Held] = {}
-        for data, encoded in zip(kind_data.values, signed, strict=True):
+        changes: list[Held] = []
+        for data in kind_data.values:
             signer = self._check_value(now, request, body.resource, kind, data, is_original)
-            held = self._placed(now, shelf, values, Held(data, encoded, self.shelves.chain_of(signer), now))
+            held = Held(data, next(signed), self.shelves.chain_of(signer), now)
+            if kind.model is _ARRAY and index_of(held.key) == APPEND:
+                self._append(shelf, values, held)
             if held.key in values:
                 raise Refuse(ErrorCode.INVALID_MESSAGE, "one place of a Kind stands twice in one Store")
-            values[held.key] = self._newer(now, shelf, held, data)
-        changes = [held for held in values.values() if shelf.newest(held.key) is not held]
+            there = values[held.key] = self._newer(now, shelf, held, data)
+            if there is held:
+                changes.append(held)
         self._check_count(kind, shelf, changes)
-        return _Part(kind.id, kind_data.generation_counter, list(values.values()), changes)
+        generation = shelf.next_generation
+        if is_original and changes:
+            generation = generation % limits.MAX_GENERATION + 1  # a replica may have brought the last
+        elif takes_counter and values:  # whoever brings no value has proved no right to a place here
+            # 7.4.1.1: taken over as it is; never backwards, since a late replica may be overtaken.
+            generation = max(generation, kind_data.generation_counter)
+        return Part(shelf, generation, list(values.values()), changes)
+
+    def _counters(self, body: StoreReq) -> StoreAns:
+        """As they are once all that is under way is there."""
+        shelves = [self.shelf(body.resource, kind_data.kind) for kind_data in body.kind_data]
+        generations = [shelf.next_generation if shelf else 0 for shelf in shelves]
+        pairs = zip(body.kind_data, generations, strict=True)
+        return StoreAns(tuple(StoreKindResponse(kind_data.kind, generation) for kind_data, generation in pairs))
 
     def _check_value(
         self, now: float, request: Request, resource: bytes, kind: KindDefinition, data: StoredData, is_original: bool
@@ -230,29 +236,29 @@ class Storage:
             raise Refuse(ErrorCode.FORBIDDEN, f"{kind.access_control}: the signer may not write this value here")
         if is_original and not permits(resource, kind, data, request.signer):
             raise Refuse(ErrorCode.FORBIDDEN, f"{kind.access_control}: the sender may not write this value here")
-        if len(data_value(data).value) > kind.max_size:
-            raise Refuse(ErrorCode.DATA_TOO_LARGE, f"a value of this Kind has at most {kind.max_size} bytes")
+        self._check_size(kind, data)
         return signer
 
-    def _placed(self, now: float, shelf: Shelf, before: dict[bytes, Held], held: Held) -> Held:
-        """An entry to be appended goes behind the last one that exists (7.4.1.1), those before it in this Store too."""
-        if self._node.kinds.models[shelf.kind] is not _ARRAY or index_of(held.key) != APPEND:
-            return held
+    def _check_size(self, kind: KindDefinition, data: StoredData) -> None:
+        if len(data_value(data).value) > kind.max_size:
+            raise Refuse(ErrorCode.DATA_TOO_LARGE, f"a value of this Kind has at most {kind.max_size} bytes")
+
+    def _append(self, shelf: Shelf, before: dict[bytes, Held], held: Held) -> None:
+        """Behind the last entry that exists (7.4.1.1), those before it in this Store too."""
         there = {**shelf.values, **shelf.staged, **before}
         for other in there.values():
             if other.signed[4:] == held.signed[4:] and other.storage_time == held.storage_time:
                 held.put_at(index_of(other.key))  # sent once more: it is there already (notes 5.1)
-                return held
+                return
         index = 1 + max((index_of(key) for key, other in there.items() if other.exists), default=-1)
         while (removed := there.get(index_key(index))) and removed.storage_time >= held.storage_time:
             index += 1  # an entry removed later than this one was written
         held.put_at(index)
-        return held
 
     def _newer(self, now: float, shelf: Shelf, held: Held, data: StoredData) -> Held:
         """The value that is to be there: a newer one than what is, or the very same (7, 7.4.1.1)."""
         there = shelf.newest(held.key)
-        if there is None or there.expires <= now or held.storage_time > there.storage_time:
+        if there is None or there.is_older(data, now):
             return held
         # The same value again is a retransmission or a replica refresh, and succeeds (notes 5.1).
         if not there.is_value(data):
@@ -260,10 +266,8 @@ class Storage:
         return there
 
     def _check_count(self, kind: KindDefinition, shelf: Shelf, changes: list[Held]) -> None:
-        keys = len(shelf.values) + len((shelf.staged.keys() | {held.key for held in changes}) - shelf.values.keys())
-        replaced = [shelf.newest(held.key) for held in changes]
-        existing = shelf.existing_then + sum(held.exists for held in changes)
-        if existing - sum(there is not None and there.exists for there in replaced) > kind.max_count:
+        keys, existing = shelf.then(changes)
+        if existing > kind.max_count:
             raise Refuse(ErrorCode.DATA_TOO_LARGE, f"at most {kind.max_count} values of this Kind in one place")
         if keys > kind.max_count * (1 + limits.TOMBSTONE_FACTOR):
             raise Refuse(ErrorCode.DATA_TOO_LARGE, "too many removed values are still remembered here")
@@ -273,74 +277,80 @@ class Storage:
 
     def _check_room(self, resource: bytes, changes: list[Held]) -> None:
         """What this peer can hold in all, and of one user (13.5.2)."""
-        growth: Counter[bytes] = Counter()
+        total, of_user = self.shelves.bytes, dict[bytes, int]()
         for held in changes:
-            growth[held.chain.user_name] += held.size
-        if (
-            self.shelves.bytes + sum(growth.values()) > limits.MAX_STORED_BYTES
-            or len(self.shelves) >= limits.MAX_RESOURCES
+            user = held.chain.user_name
+            total += held.size
+            of_user[user] = of_user.get(user, self.shelves.bytes_of(user)) + held.size
+            if of_user[user] > limits.MAX_USER_BYTES:
+                self._node.count("refused_user_quota")
+                raise Refuse(ErrorCode.DATA_TOO_LARGE, f"one user has at most {limits.MAX_USER_BYTES} bytes here")
+        if total > limits.MAX_STORED_BYTES or (
+            changes and len(self.shelves) >= limits.MAX_RESOURCES and resource not in self.shelves
         ):
             self._node.count("refused_store_full")
             raise Refuse(ErrorCode.DATA_TOO_LARGE, "this peer has no room left")
-        if any(self.shelves.bytes_of(user) + size > limits.MAX_USER_BYTES for user, size in growth.items()):
-            self._node.count("refused_user_quota")
-            raise Refuse(ErrorCode.DATA_TOO_LARGE, f"one user has at most {limits.MAX_USER_BYTES} bytes at this peer")
 
     # --- changes --------------------------------------------------------------------------------------
 
-    def _stage(self, now: float, resource: bytes, part: _Part, is_original: bool) -> list[_Staged]:
+    def _stage(self, now: float, part: Part) -> None:
         """On the way to the disk; shown to nobody until it is there."""
-        if not part.values:
-            return []  # whoever brings no value has proved no right to a place here
-        shelf = self.shelves.put_up(resource, part.kind)
-        if not is_original:
-            # 7.4.1.1: taken over as it is; never backwards, since a late replica may be overtaken.
-            generation = max(shelf.next_generation, part.generation)
-        elif part.changes:
-            generation = shelf.next_generation % limits.MAX_GENERATION + 1  # a replica may have brought the last
-        else:
-            generation = shelf.next_generation
-        changes = [self.stage(now, shelf, held, generation) for held in part.changes]
-        if not changes and generation != shelf.next_generation:
-            shelf.next_generation = generation
+        shelf, generation = part.shelf, part.generation
+        if generation == shelf.next_generation and not part.changes:
+            return
+        self.shelves.put_up(shelf).next_generation = generation
+        for held in part.changes:
+            shelf.staged[held.key] = held
+            if self.shelves.hold(held):
+                self.ledger.chain(held.chain)
+            self.ledger.value(now, shelf, held, generation)
+        if not part.changes:
             self.ledger.counter(shelf)
-            changes = [_Staged(shelf, None, generation)]
-        return changes
 
-    def stage(self, now: float, shelf: Shelf, held: Held, generation: int) -> _Staged:
-        shelf.staged[held.key] = held
-        shelf.next_generation = generation
-        if self.shelves.hold(held):
-            self.ledger.chain(held.chain)
-        self.ledger.value(now, shelf, held, generation)
-        return _Staged(shelf, held, generation)
-
-    def _settle(self, now: float, staged: list[_Staged], failure: str | None) -> None:
+    def _settle(self, now: float, parts: list[Part], failure: str | None) -> None:
         """What is on the disk takes its place; what is not is forgotten."""
-        for shelf, held, generation in staged:
+        for shelf, generation, _, changes in parts:
             if failure is None:
                 shelf.generation = generation
-            if held is not None:
+            for held in changes:
                 there = shelf.values.get(held.key)
                 if failure is None and (there is None or there.storage_time <= held.storage_time):
                     self._put(now, shelf, held)
                 else:
                     self._release(held)
-            shelf.unstage(held)
-            if not shelf.values and not shelf.staged:
+            shelf.unstage(changes)
+            if not shelf.values and not shelf.staged and changes:
                 if shelf.generation:
                     self.shelves.remember(now, shelf)
                 else:
                     self.shelves.take_down(shelf)
 
-    def take_over(self, now: float, shelf: Shelf, held: Held, generation: int) -> None:
-        """A newer value that another peer has (7.4.1.1): kept once it is on the disk."""
-        staged = [self.stage(now, shelf, held, generation)]
+    def take_over(
+        self, now: float, resource: bytes, kind: KindDefinition, found: "Iterable[Proven]", generation: int
+    ) -> None:
+        """Newer values that another peer has (7.4.1.1), within a Store's bounds; kept once they are on the disk."""
+        shelf = self.shelf(resource, kind.id) or Shelf(resource, kind.id)
+        parts = []
+        for data, encoded, signer in found:
+            there = shelf.newest(key_of(data))
+            if there is not None and not there.is_older(data, now):
+                continue
+            held = Held(data, encoded, self.shelves.chain_of(signer), now)
+            try:
+                self._check_size(kind, data)
+                self._check_count(kind, shelf, [held])
+                self._check_room(resource, [held])
+            except Refuse:
+                self._node.count("values_not_taken_over")
+                continue
+            parts.append(Part(shelf, max(shelf.next_generation, generation), [held], [held]))
+            self._stage(now, parts[-1])
 
         def over(now: float, failure: str | None) -> None:
-            self._settle(now, staged, failure)
+            self._settle(now, parts, failure)
             if failure is None:
-                self.replication.received(now, shelf, held, None)
+                self._node.count("values_resynchronised", len(parts))
+                self._received(now, parts, None)
 
         self.ledger.after(now, over)
 
@@ -349,11 +359,6 @@ class Storage:
         self.shelves.hold(held)
         self._put(now, shelf, held)
         self.replication.owe(now, shelf, held)
-
-    def _has(self, now: float, resource: bytes, kind: int, held: Held) -> bool:
-        shelf = self.shelf(resource, kind)
-        there = shelf.values.get(held.key) if shelf else None
-        return there is not None and there.storage_time >= held.storage_time
 
     def _put(self, now: float, shelf: Shelf, held: Held) -> None:
         there = shelf.values.get(held.key)
@@ -369,7 +374,8 @@ class Storage:
     def drop(self, now: float, shelf: Shelf, held: Held) -> None:
         self.shelves.remove(now, shelf, held)
         self._release(held)
-        self.ledger.no_value(shelf, held.key)
+        if held.key not in shelf.staged:  # else the record is that of the value which follows
+            self.ledger.no_value(shelf, held.key)
         self._sweep_later(now)
 
     # --- lifetimes -----------------------------------------------------------------------------------

@@ -88,6 +88,10 @@ class Held:
         self.key = index_key(index)
         self.signed = self.key + self.signed[4:]
 
+    def is_older(self, data: StoredData, now: float) -> bool:
+        """The other takes its place (7.4.1.1)."""
+        return self.storage_time < data.storage_time or self.expires <= now
+
     def passed_on(self, now: float) -> StoredData | None:
         """As it is handed to another: the lifetime less the time it lay here (7.4.1.1). None once it is over."""
         left = int(self.expires - now)  # rounded down: no chain of hands makes a value live longer
@@ -139,23 +143,24 @@ class Shelf:
         """What is there, or about to be."""
         return self.staged.get(key) or self.values.get(key)
 
-    @property
-    def existing_then(self) -> int:
-        """The values that exist once all staged ones are there."""
-        if not self.staged:
-            return self.existing
-        replaced = [self.values.get(key) for key in self.staged]
-        gone = sum(there is not None and there.exists for there in replaced)
-        return self.existing - gone + sum(held.exists for held in self.staged.values())
+    def then(self, changes: list[Held]) -> tuple[int, int]:
+        """(keys, values that exist) once all staged ones and these are there."""
+        keys, existing = len(self.values), self.existing
+        for key, held in (self.staged | {held.key: held for held in changes}).items():
+            there = self.values.get(key)
+            keys += there is None
+            existing += held.exists - (there is not None and there.exists)
+        return keys, existing
 
     def has_value(self, now: float) -> bool:
         """One that exists: neither removed nor over."""
         return self.existing > 0 and any(held.exists and held.expires > now for held in self.values.values())
 
-    def unstage(self, held: Held | None) -> None:
-        if held is not None and self.staged.get(held.key) is held:
-            del self.staged[held.key]
-            if not self.staged:
-                self.staged = {}  # an empty one that was never filled takes a third of the room, and most are
+    def unstage(self, changes: list[Held]) -> None:
+        for held in changes:
+            if self.staged.get(held.key) is held:
+                del self.staged[held.key]
         if not self.staged:
             self.next_generation = self.generation
+            if changes:
+                self.staged = {}  # an empty one that was never filled takes a third of the room, and most are

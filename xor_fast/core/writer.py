@@ -12,7 +12,7 @@ from xor_fast.cext import codec
 from xor_fast.config import KindDefinition
 from xor_fast.core.lookup import Finding
 from xor_fast.core.transactions import Answer
-from xor_fast.core.values import FINAL, Held, data_value, key_of
+from xor_fast.core.values import FINAL, data_value, key_of
 from xor_fast.errors import ErrorCode, RequestFailed, StateError, TrustError
 from xor_fast.messages import (
     ArrayEntry,
@@ -266,22 +266,13 @@ class Writer:
 
         def answered(now: float, outcome: Answer | RequestFailed) -> None:
             over()
-            storage = self._node.storage
-            if isinstance(outcome, RequestFailed):
+            definition = self._node.kinds.get(kind)
+            if isinstance(outcome, RequestFailed) or definition is None:
                 return
             proven = self._prove(now, resource, kind, outcome)[0]
-            shelf = storage.shelves.put_up(resource, kind) if proven else storage.shelf(resource, kind)
-            if shelf is None:
-                return
             assert isinstance(outcome.body, FetchAns)
             theirs = [response.generation for response in outcome.body.kind_responses if response.kind == kind]
-            generation = max(shelf.next_generation, *theirs, 0)
-            for data, encoded, signer in proven:
-                there = shelf.newest(key_of(data))
-                if there is None or there.storage_time < data.storage_time:
-                    held = Held(data, encoded, storage.shelves.chain_of(signer), now)
-                    storage.take_over(now, shelf, held, generation)
-                    self._node.count("values_resynchronised")
+            self._node.storage.take_over(now, resource, definition, proven, max(theirs, default=0))
 
         body = FetchReq(resource, (self._specifier(kind),))
         self._node.request(now, (holder,), Code.FETCH_REQ, body, answered)
