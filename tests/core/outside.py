@@ -54,6 +54,7 @@ class Outside:
         disk: VirtualDisk | None = None,
         wall_ms: int = WALL_MS,
         tuning: Tuning = DEFAULTS,
+        overlay: Overlay = OVERLAY,
     ) -> None:
         self.now = 100.0
         self.notices: list[str] = []
@@ -61,7 +62,7 @@ class Outside:
         self.disk = disk
         identity, verifier = FakeIdentity(OURS, b"node@outside.example"), FakeVerifier()
         durable = disk is not None
-        self.node = Node(OVERLAY, identity, verifier, Random(1), durable=durable, tuning=tuning)  # type: ignore[arg-type]
+        self.node = Node(overlay, identity, verifier, Random(1), durable=durable, tuning=tuning)  # type: ignore[arg-type]
         self.node.set_wall(self.now, wall_ms)
         if disk is not None:
             self.node.restore(self.now, disk.content())

@@ -1,10 +1,15 @@
 """What a node says to what it cannot pass on, and whom it answers though no table names them (RFC 6940 6.1, 6.3.2)."""
 
+from dataclasses import replace
 from random import Random
+from typing import Any
 
+import msgspec
 import pytest
 
 from tests.core.outside import OURS, OVERLAY, THEIRS, Outside, node, resource
+from tests.reference import wire as reference
+from xor_fast import limits
 from xor_fast.cext import wire
 from xor_fast.core.node import Node
 from xor_fast.core.tuning import Tuning
@@ -41,6 +46,42 @@ def test_a_bad_header_is_answered_unless_the_owner_wants_silence(code: ErrorCode
     assert silent.ask(Code.PING_REQ, PingReq(), **fields) == []
     assert silent.node.counters["drop_transit_error_silent"] == 1
     assert len(silent.ask(Code.PING_REQ, PingReq())) == 1
+
+
+def damaged(outside: Outside, **fields: Any) -> bytes:
+    """A request with these fields of its header set behind our codec's back, its length as it then is."""
+    request = outside.message(Code.PING_REQ, PingReq())
+    header = reference.peek(request)
+    contents = request[header.size :]
+    changed = replace(header, **fields)
+    return replace(changed, length=changed.size + len(contents)).encode() + contents
+
+
+@pytest.mark.req("fwd.header-error")
+@pytest.mark.parametrize("version", [1, 9, 11])
+def test_another_version_is_answered_too(version: int) -> None:
+    outside = Outside()
+    assert said(outside.send(damaged(outside, version=version))) == ErrorCode.INCOMPATIBLE_WITH_OVERLAY
+    assert outside.node.counters.get("requests_handled", 0) == 0
+
+
+def test_the_first_piece_of_a_message_is_answered_if_it_goes_no_further() -> None:
+    """What follows its header is cut off somewhere, and not needed to answer."""
+    outside = Outside()
+    assert said(outside.send(damaged(outside, fragment=0x80000000, ttl=101))) == ErrorCode.TTL_EXCEEDED
+    assert outside.send(damaged(outside, fragment=0x80000100, ttl=101)) == []
+
+
+@pytest.mark.parametrize("count", [limits.MAX_DESTINATIONS, 255])
+def test_a_way_back_that_nobody_would_carry_is_not_answered(count: int) -> None:
+    """With 255 such entries our own on top would not fit into the list's 16-bit length."""
+    outside = Outside(overlay=msgspec.structs.replace(OVERLAY, max_message_size=100_000))
+    via_list = reference.opaque(bytes(254)) * count
+    assert len(via_list) <= 0xFFFF
+    assert outside.send(damaged(outside, ttl=101, via_list=via_list)) == []
+    assert outside.node.counters["drop_transit_error_long_way"] == 1
+    (answer,) = outside.send(damaged(outside, ttl=101, via_list=via_list[: 257 * (limits.MAX_DESTINATIONS - 1)]))
+    assert len(answer.header.destination_list) == limits.MAX_DESTINATIONS
 
 
 @pytest.mark.req("fwd.loop-duplicates")

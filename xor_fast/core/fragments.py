@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 from xor_fast import limits
 from xor_fast.cext import wire
-from xor_fast.messages import FRAGMENT_LAST, FRAGMENT_OFFSET, FRAGMENT_WHOLE
+from xor_fast.messages import FRAGMENT_LAST, FRAGMENT_OFFSET, FRAGMENT_WHOLE, VERSION
 
-_FRAGMENT_FIELD = slice(12, 16)  # of the forwarding header (6.3.2), as is the length behind it
+_VERSION_FIELD = 10  # of the forwarding header (6.3.2), as are the others
+_FRAGMENT_FIELD = slice(12, 16)
 _LENGTH_FIELD = slice(16, 20)
 
 
-def _with_fields(header: bytes, fragment: int, content: bytes) -> bytes:
+def _with_fields(header: bytes | bytearray, fragment: int, content: bytes) -> bytes:
     message = bytearray(header + content)
     message[_FRAGMENT_FIELD] = fragment.to_bytes(4, "big")
     message[_LENGTH_FIELD] = len(message).to_bytes(4, "big")
@@ -26,6 +27,14 @@ def _with_fields(header: bytes, fragment: int, content: bytes) -> bytes:
 def is_fragment(message: bytes) -> bool:
     """Of a message with a sound header: is it one piece of several?"""
     return int.from_bytes(message[_FRAGMENT_FIELD], "big") != FRAGMENT_WHOLE
+
+
+def header_of(message: bytes) -> bytes:
+    """The forwarding header alone, as ours would be: so a piece of a message can be answered, and another version whose
+    lists have the lengths that they say (notes 1.16)."""
+    header = bytearray(message[: wire.peek(message).header_size])
+    header[_VERSION_FIELD] = VERSION
+    return _with_fields(header, FRAGMENT_WHOLE, b"")
 
 
 def cut(message: bytes, limit: int) -> list[bytes]:

@@ -18,7 +18,7 @@ from xor_fast.cext.switch import SELF, Received, Switch, Verdict, ViaLists
 from xor_fast.config import Overlay
 from xor_fast.core.appattach import AppAttach, AppConnection
 from xor_fast.core.attach import Attach
-from xor_fast.core.fragments import Reassembly, is_fragment
+from xor_fast.core.fragments import Reassembly, header_of, is_fragment
 from xor_fast.core.kinds import KindRegistry
 from xor_fast.core.lookup import Lookups
 from xor_fast.core.ping import PingService, Pong
@@ -400,7 +400,7 @@ class Node:
         """Answer a request over the way it came (6.2.2)."""
         contents = codec.encode_contents(code, body)
         kept = KeptAnswer(contents, self._sign(request.transaction_id, contents, certificates))
-        message = self._answer_message(request.message, request.previous_hop, kept)
+        message = self._answer_message(request.message.header, request.previous_hop, kept)
         # What is above max-message-size would be dropped, and the asker wait in vain (notes 3.10).
         carried = self.overlay.max_message_size
         if len(message) > min(request.message.header.max_response_length or carried, carried) and code != _ERROR:
@@ -443,6 +443,9 @@ class Node:
             if whole is None:
                 return None
             received = received._replace(message=whole)
+        if received.verdict is not _DELIVER and received.verdict is not _UNATTACHED:
+            self._refuse_transit(now, received)
+            return None
         try:
             message = codec.decode_message(received.message, self.overlay.node_id_length, self.kinds.models)
         except WireError as error:
@@ -452,9 +455,6 @@ class Node:
         previous_hop = self.node_id if received.link == SELF else self.switch.node_of(received.link)
         if previous_hop is None:
             return None  # the link closed within this turn: nobody to answer
-        if received.verdict is not _DELIVER and received.verdict is not _UNATTACHED:
-            self._refuse_transit(now, received.verdict, message, previous_hop)
-            return None
         security = message.security
         try:
             signer = self.verifier.verify(
@@ -484,7 +484,7 @@ class Node:
             kept = self.transactions.kept(requester, transaction_id)
             self.count("repeated_requests")
             if kept is not None:
-                self.switch.originate(now, self._answer_message(request.message, request.previous_hop, kept))
+                self.switch.originate(now, self._answer_message(request.message.header, request.previous_hop, kept))
             return
         if request.message.code in _KEPT_CODES:
             self.transactions.begin(now, requester, transaction_id)
@@ -511,10 +511,23 @@ class Node:
             if option.flags & OptionFlags.DESTINATION_CRITICAL:  # 6.3.2.3: none is understood either
                 raise Refuse(ErrorCode.UNSUPPORTED_FORWARDING_OPTION, f"option {option.type}")
 
-    def _refuse_transit(self, now: float, verdict: Verdict, message: Message, previous_hop: bytes) -> None:
+    def _refuse_transit(self, now: float, received: Received) -> None:
         """An Error for a message that is not for us and cannot go on; its signature is not ours to check."""
         if not self.tuning.answers_bad_headers:
             self.count("drop_transit_error_silent")
+            return
+        try:
+            header = codec.decode_struct(ForwardingHeader, header_of(received.message), self.overlay.node_id_length)
+        except WireError as error:
+            self.count("drop_malformed")
+            self._complain(now, f"dropped a malformed message: {error}")
+            return
+        previous_hop = self.switch.node_of(received.link)
+        if previous_hop is None or self.switch.link_of(previous_hop) == NO_LINK:
+            self.count("drop_transit_error_nobody")  # closed within this turn, or not attached yet (6.1.2)
+            return
+        if len(header.via_list) >= limits.MAX_DESTINATIONS:  # nobody would carry it back, nor is there always room
+            self.count("drop_transit_error_long_way")
             return
         second, made = self._transit_errors
         made = made + 1 if second == int(now) else 1
@@ -522,14 +535,13 @@ class Node:
         if made > limits.TRANSIT_ERRORS_PER_SECOND:  # each costs a signature: a flood must not buy them
             self.count("drop_transit_error_rate")
             return
-        self.count(f"transit_{verdict.name.lower()}")
-        contents = codec.encode_contents(Code.ERROR, ErrorResponse(_TRANSIT_ERRORS[verdict]))
-        kept = KeptAnswer(contents, self._sign(message.header.transaction_id, contents))
-        self.switch.originate(now, self._answer_message(message, previous_hop, kept))
+        self.count(f"transit_{received.verdict.name.lower()}")
+        contents = codec.encode_contents(Code.ERROR, ErrorResponse(_TRANSIT_ERRORS[received.verdict]))
+        kept = KeptAnswer(contents, self._sign(header.transaction_id, contents))
+        self.switch.originate(now, self._answer_message(header, previous_hop, kept))
 
-    def _answer_message(self, request: Message, previous_hop: bytes, answer: KeptAnswer) -> bytes:
-        """6.2.2: to the previous hop, then back along the via list (notes 2.1)."""
-        asked = request.header
+    def _answer_message(self, asked: ForwardingHeader, previous_hop: bytes, answer: KeptAnswer) -> bytes:
+        """6.2.2: to the previous hop, then back along the via list of the request (notes 2.1)."""
         options = asked.options and tuple(
             ForwardingOption(option.type, 0, option.option)  # 6.3.2.3: copied with all flags cleared
             for option in asked.options
