@@ -9,8 +9,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 
-from xor_fast.cext.ids cimport Id, load_u32, store_id, store_u32
-from xor_fast.cext.wire cimport NODE, Destination, Reader, read_destination, reader
+from xor_fast.cext.ids cimport Id, load_u32, store_u32
+from xor_fast.cext.wire cimport Destination, Reader, read_destination, reader, write_node
 
 
 cdef extern from "sha1.h" nogil:
@@ -75,9 +75,7 @@ cdef inline Saved* save_way(
     saved.way = out
     saved.size = size
     saved.until = now + r.lifetime
-    out[0] = NODE
-    out[1] = <uint8_t>id_length
-    store_id(previous, out + 2, id_length)
+    write_node(out, previous, id_length)
     out += size
     while read_destination(&entries, &entry):
         out -= entry.encoded_size

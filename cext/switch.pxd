@@ -6,6 +6,7 @@ from xor_fast.cext.link cimport Link
 from xor_fast.cext.passage cimport COUNTS, Outcome, Passage, Rules
 from xor_fast.cext.returning cimport Returns
 from xor_fast.cext.ring cimport Ring
+from xor_fast.cext.table cimport Table
 from xor_fast.cext.wire cimport Buffer, Changes, Destination
 
 
@@ -18,27 +19,12 @@ cdef class Switch:
     cdef Id wildcard
     cdef size_t id_length
 
-    cdef Link** slots
-    cdef uint8_t* generations
-    cdef uint8_t first_generation
-    cdef int slot_count         # how many there is room for; grows up to MAX_LINKS
-    cdef int next_slot
-    cdef int* live              # slots in use, oldest link first
-    cdef int live_count
-    cdef int* index             # open addressing from Node-ID to slot, -1 where free
-    cdef size_t index_size      # a power of two, above twice live_count
-    cdef int* dirty_slots
-    cdef int dirty_count
+    cdef Table table
     cdef Buffer inbox
     cdef int inbox_count
     cdef int via_lists
     cdef Returns returns
     cdef uint64_t counts[COUNTS]
-
-    cdef int grow(self, int count) except -1
-    cdef Link* link_at(self, int number) noexcept nogil
-    cdef Link* find(self, const Id* node_id) noexcept nogil
-    cdef int reindex(self) except -1
 
     cdef bint read_frames(self, Link* link, const uint8_t* data, size_t size, double now) noexcept nogil
     cdef bint finish_partial(self, Link* link, const uint8_t** data, size_t* size, double now) noexcept nogil
@@ -56,5 +42,4 @@ cdef class Switch:
     cdef Outcome forward(self, Passage* p, Link* source, double now) noexcept nogil
     cdef Outcome put(self, Passage* p, uint8_t ttl, const Link* via, double now) noexcept nogil
     cdef bint keep(self, int link, int verdict, const uint8_t* message, size_t size) noexcept nogil
-    cdef void touch(self, Link* link) noexcept nogil
     cdef int read_own(self, bytes message, Passage* p) except -1

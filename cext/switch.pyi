@@ -82,10 +82,11 @@ class Switch:
     def open_link(self, now: float, node_id: bytes, *, is_bound: bool = True) -> int:
         """A connection whose certificate proved node_id. -1 when the table or the node's share of it is full.
         The newest link of a Node-ID is the one that is written to. Slots are handed out in rotation (6.3.2.2)."""
-    def bind_link(self, link: int, node_id: bytes, is_attached: bool) -> None:
+    def bind_link(self, link: int, node_id: bytes, is_attached: bool) -> bool:
         """For links opened with is_bound=False, whose certificate has several Node-IDs (6.1.2): from now on it is that
         node's. Until it has attached, what it sends waits in the inbox as UNATTACHED, and before it was bound to any
-        Node-ID nothing is sent to it but by its number. ValueError for a link that is not open."""
+        Node-ID nothing is sent to it but by its number, and it counts for none. False, and nothing changes: the node's
+        share of the table is full. ValueError for a link that is not open."""
     def pass_held(self, now: float, link: int, message: bytes) -> None:
         """Let a message that was UNATTACHED go the way it would have gone."""
     def close_link(self, link: int) -> None:

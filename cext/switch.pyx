@@ -5,8 +5,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.math cimport INFINITY
 from libc.stdint cimport uint16_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcpy
 from xor_fast.cext.ids cimport (
     equal,
     id_bytes,
@@ -15,7 +14,6 @@ from xor_fast.cext.ids cimport (
     load_u24,
     load_u32,
     read_id,
-    store_id,
     store_u16,
 )
 from xor_fast.cext.link cimport (
@@ -27,7 +25,6 @@ from xor_fast.cext.link cimport (
     note_received,
     open_frame,
     put_ack,
-    release_link,
     silence_change,
 )
 from xor_fast.cext.passage cimport (
@@ -72,6 +69,17 @@ from xor_fast.cext.passage cimport (
     verdict_of,
 )
 from xor_fast.cext.returning cimport OPAQUE_SIZE, SECRET_SIZE, Saved, close_returns, open_returns, save_way, saved_way
+from xor_fast.cext.table cimport (
+    add_link,
+    close_table,
+    find,
+    index_links,
+    link_at,
+    links_of,
+    open_table,
+    remove_link,
+    touch,
+)
 from xor_fast.cext.wire cimport (
     ACK_FRAME,
     ACK_SIZE,
@@ -97,6 +105,7 @@ from xor_fast.cext.wire cimport (
     release,
     write_changed,
     write_forwarded,
+    write_node,
 )
 
 from xor_fast import limits
@@ -128,9 +137,7 @@ cdef double RTO_FLOOR = limits.RTO_FLOOR
 cdef double RTO_CEILING = limits.RTO_CEILING
 
 cdef enum:
-    FIRST_SLOTS = 64            # there is room for from the start
     SPARES = 64                 # buffers kept for the links that will need one next
-    SLOT_BITS = 12              # of a link number; the generation stands above (RFC 6940 6.3.2.2)
     LINK_NUMBER = 0x7FFF        # what a compact id has room for
     OWN_MESSAGE = -2            # SELF
 
@@ -199,19 +206,11 @@ cdef class Switch:
             ):
                 raise MemoryError
         self.via_lists = ViaLists(via_lists)
-        self.first_generation = <uint8_t>first_generation
-        self.grow(FIRST_SLOTS)
-        self.reindex()
+        if not open_table(&self.table, MAX_LINKS, LINK_GENERATIONS, first_generation):
+            raise MemoryError
 
     def __dealloc__(self):
-        for i in range(self.live_count):
-            release_link(self.slots[self.live[i]])
-            free(self.slots[self.live[i]])
-        free(self.slots)
-        free(self.generations)
-        free(self.live)
-        free(self.dirty_slots)
-        free(self.index)
+        close_table(&self.table)
         release(&self.inbox)
         close_returns(&self.returns)
 
@@ -232,100 +231,83 @@ cdef class Switch:
     def open_link(self, double now, bytes node_id not None, *, bint is_bound=True):
         cdef Id key
         cdef Link* link
-        cdef int slot, i, same = 0
         if read_id(node_id, &key) != self.id_length:
             raise ValueError(f"a Node-ID of this overlay has {self.id_length} bytes, not {len(node_id)}")
-        for i in range(self.live_count):
-            same += equal(&self.slots[self.live[i]].node_id, &key)
-        if self.live_count == MAX_LINKS or same >= MAX_LINKS_PER_NODE:
+        if self.table.live_count == MAX_LINKS or (is_bound and links_of(&self.table, &key) >= MAX_LINKS_PER_NODE):
             return -1
-        # In rotation, so that a slot rests as long as possible before it is used again (6.3.2.2).
-        slot = self.next_slot
-        while slot < self.slot_count and self.slots[slot] != NULL:
-            slot = (slot + 1) % MAX_LINKS
-        if slot == self.slot_count:
-            self.grow(min(2 * self.slot_count, MAX_LINKS))
-        self.next_slot = (slot + 1) % MAX_LINKS
-        link = <Link*>calloc(1, sizeof(Link))
+        link = add_link(&self.table)
         if link == NULL:
             raise MemoryError
         link.node_id = key
         link.standing = BOUND if is_bound else NAMELESS
-        link.number = slot | <int>self.generations[slot] << SLOT_BITS
         link.heard_at = now
         link.rto = RTO_FLOOR
-        self.generations[slot] = <uint8_t>((self.generations[slot] + 1) % LINK_GENERATIONS)
-        self.slots[slot] = link
-        self.live[self.live_count] = slot
-        self.live_count += 1
-        self.reindex()
+        index_links(&self.table)
         return link.number
 
     def bind_link(self, int link, bytes node_id not None, bint is_attached):
-        cdef Link* found = self.link_at(link)
-        if found == NULL or read_id(node_id, &found.node_id) != self.id_length:
+        cdef Id key
+        cdef Link* found = link_at(&self.table, link)
+        if found == NULL or read_id(node_id, &key) != self.id_length:
             raise ValueError(f"link {link} is not open, or the Node-ID has not {self.id_length} bytes")
+        if found.standing == NAMELESS or not equal(&found.node_id, &key):
+            if links_of(&self.table, &key) >= MAX_LINKS_PER_NODE:
+                return False
+        found.node_id = key
         found.standing = BOUND if is_attached else NAMED
-        self.reindex()
+        index_links(&self.table)
+        return True
 
     def pass_held(self, double now, int link, bytes message not None):
-        cdef Link* source = self.link_at(link)
+        cdef Link* source = link_at(&self.table, link)
         if source != NULL:
             self.pass_checked(
                 source, <const uint8_t*>PyBytes_AS_STRING(message), <size_t>PyBytes_GET_SIZE(message), now, False
             )
 
     def close_link(self, int link):
-        cdef Link* closed = self.link_at(link)
-        cdef int slot = link & ((1 << SLOT_BITS) - 1)
-        if closed == NULL:
-            return
-        self.live_count = without(self.live, self.live_count, slot)
-        if closed.is_dirty:
-            self.dirty_count = without(self.dirty_slots, self.dirty_count, slot)
-        self.slots[slot] = NULL
-        release_link(closed)
-        free(closed)
-        self.reindex()
+        cdef Link* closed = link_at(&self.table, link)
+        if closed != NULL:
+            remove_link(&self.table, closed)
 
     def link_of(self, bytes node_id not None):
         cdef Id key
         if read_id(node_id, &key) != self.id_length:
             return -1
-        cdef Link* link = self.find(&key)
+        cdef Link* link = find(&self.table, &key)
         return -1 if link == NULL else link.number
 
     def node_of(self, int link):
-        cdef Link* found = self.link_at(link)
+        cdef Link* found = link_at(&self.table, link)
         return None if found == NULL else id_bytes(&found.node_id, self.id_length)
 
     def links(self):
-        return [self.slots[self.live[i]].number for i in range(self.live_count)]
+        return [self.table.slots[self.table.live[i]].link.number for i in range(self.table.live_count)]
 
     def set_full(self, int link, bint is_full):
-        cdef Link* found = self.link_at(link)
+        cdef Link* found = link_at(&self.table, link)
         if found != NULL:
             found.is_full = is_full
 
     def silent_links(self, double now):
         return [
-            self.slots[self.live[i]].number for i in range(self.live_count) if is_silent(self.slots[self.live[i]], now)
+            self.table.slots[self.table.live[i]].link.number for i in range(self.table.live_count) if is_silent(self.table.slots[self.table.live[i]].link, now)
         ]
 
     @property
     def silence_at(self):
         cdef double earliest = INFINITY
         cdef int i
-        for i in range(self.live_count):
-            earliest = min(earliest, silence_change(self.slots[self.live[i]]))
+        for i in range(self.table.live_count):
+            earliest = min(earliest, silence_change(self.table.slots[self.table.live[i]].link))
         return earliest
 
     def silence_changes(self, double now):
         cdef list out = []
         cdef Link* link
         cdef int i
-        for i in range(self.live_count):
-            link = self.slots[self.live[i]]
+        for i in range(self.table.live_count):
+            link = self.table.slots[self.table.live[i]].link
             if silence_change(link) <= now:
                 link.was_silent = not link.was_silent
                 link.speaks_again = False
@@ -333,18 +315,18 @@ cdef class Switch:
         return out
 
     def idle_since(self, int link):
-        cdef Link* found = self.link_at(link)
+        cdef Link* found = link_at(&self.table, link)
         return 0.0 if found == NULL else found.heard_at
 
     def rtt(self, int link):
-        cdef Link* found = self.link_at(link)
+        cdef Link* found = link_at(&self.table, link)
         return 0.0 if found == NULL else found.srtt
 
     # --- in and out ---------------------------------------------------------------------------------
 
     def receive(self, double now, int link, data not None):
         cdef Py_buffer view
-        cdef Link* source = self.link_at(link)
+        cdef Link* source = link_at(&self.table, link)
         cdef bint is_sound
         if source == NULL:
             self.counts[DROP_STALE_LINK] += 1
@@ -367,7 +349,7 @@ cdef class Switch:
         if p.size > self.rules.max_message_size:
             return VERDICTS[TOO_LARGE]
         if link >= 0:
-            p.target = self.link_at(link)
+            p.target = link_at(&self.table, link)
             outcome = DROP_STALE_LINK if p.target == NULL else FORWARDED
         else:
             outcome = self.route(&p)
@@ -393,20 +375,20 @@ cdef class Switch:
         cdef list out = []
         cdef Link* link
         cdef int i
-        for i in range(self.dirty_count):
-            link = self.slots[self.dirty_slots[i]]
+        for i in range(self.table.dirty_count):
+            link = self.table.slots[self.table.dirty[i]].link
             link.is_dirty = False
             self.counts[BYTES_OUT] += link.outbox.size
             out.append(
                 (link.number, PyBytes_FromStringAndSize(<char*>link.outbox.data, <Py_ssize_t>link.outbox.size))
             )
             give_back(&link.outbox)
-        self.dirty_count = 0
+        self.table.dirty_count = 0
         return out
 
     @property
     def dirty(self):
-        return self.dirty_count > 0
+        return self.table.dirty_count > 0
 
     @property
     def has_inbox(self):
@@ -432,75 +414,6 @@ cdef class Switch:
     @property
     def counters(self):
         return {name: self.counts[i] for i, name in enumerate(NAMES)}
-
-    # --- the link table -----------------------------------------------------------------------------
-
-    cdef int grow(self, int count) except -1:
-        """Room for more links. Most nodes have some dozens, and a simulation has thousands of nodes."""
-        cdef size_t size = <size_t>count
-        cdef Link** slots = <Link**>realloc(self.slots, size * sizeof(Link*))
-        if slots != NULL:
-            self.slots = slots
-        cdef uint8_t* generations = <uint8_t*>realloc(self.generations, size)
-        if generations != NULL:
-            self.generations = generations
-        cdef int* live = <int*>realloc(self.live, size * sizeof(int))
-        if live != NULL:
-            self.live = live
-        cdef int* dirty_slots = <int*>realloc(self.dirty_slots, size * sizeof(int))
-        if dirty_slots != NULL:
-            self.dirty_slots = dirty_slots
-        if slots == NULL or generations == NULL or live == NULL or dirty_slots == NULL:
-            raise MemoryError
-        for slot in range(self.slot_count, count):
-            self.slots[slot] = NULL
-            self.generations[slot] = self.first_generation
-        self.slot_count = count
-        return 0
-
-    cdef Link* link_at(self, int number) noexcept nogil:
-        cdef Link* link
-        cdef int slot
-        if number < 0 or number >= LINK_GENERATIONS << SLOT_BITS:
-            return NULL
-        slot = number & ((1 << SLOT_BITS) - 1)
-        link = self.slots[slot] if slot < self.slot_count else NULL
-        return link if link != NULL and link.number == number else NULL
-
-    cdef Link* find(self, const Id* node_id) noexcept nogil:
-        """The newest link of a node, or NULL."""
-        cdef size_t i = bucket(node_id) & (self.index_size - 1)
-        while self.index[i] >= 0:
-            if equal(&self.slots[self.index[i]].node_id, node_id):
-                return self.slots[self.index[i]]
-            i = (i + 1) & (self.index_size - 1)
-        return NULL
-
-    cdef int reindex(self) except -1:
-        """Made anew for each opened or closed link: that is rare, and a handshake costs far more."""
-        cdef size_t size = 16, i
-        cdef int n, slot
-        while size <= 2 * <size_t>self.live_count:
-            size *= 2
-        if size != self.index_size:
-            free(self.index)
-            self.index_size = 0
-            self.index = <int*>malloc(size * sizeof(int))
-            if self.index == NULL:
-                raise MemoryError
-            self.index_size = size
-        for i in range(size):
-            self.index[i] = -1
-        for n in range(self.live_count):
-            slot = self.live[n]
-            if self.slots[slot].standing == NAMELESS:
-                continue
-            i = bucket(&self.slots[slot].node_id) & (size - 1)
-            # A later link of the same node takes the place of the earlier one.
-            while self.index[i] >= 0 and not equal(&self.slots[self.index[i]].node_id, &self.slots[slot].node_id):
-                i = (i + 1) & (size - 1)
-            self.index[i] = slot
-        return 0
 
     # --- frames (6.6.2) -----------------------------------------------------------------------------
 
@@ -591,7 +504,7 @@ cdef class Switch:
         if link.is_full or link.outbox.size > OUTBOX_SIZE or not put_ack(link, sequence, mask):
             self.counts[DROP_ACK] += 1
         else:
-            self.touch(link)
+            touch(&self.table, link)
         self.pass_on(link, frame + DATA_HEADER_SIZE, size - DATA_HEADER_SIZE, now)
 
     # --- one message (6.1) --------------------------------------------------------------------------
@@ -632,6 +545,7 @@ cdef class Switch:
         cdef Id key
         p.target = NULL
         p.stripped = 0
+        p.inserted = p.way
         p.inserted_size = 0
         while read_destination(&r, &entry):
             if entry.type == OPAQUE_ID:
@@ -641,7 +555,7 @@ cdef class Switch:
                 p.stripped = r.offset
                 # The list is looked at again (6.1.3): now it begins with the node that the request came from.
                 key = load_id(p.inserted + 2, self.id_length)
-                p.target = self.find(&key)
+                p.target = find(&self.table, &key)
                 if p.target != NULL:
                     return FORWARDED
                 return DROP_FOREIGN_NODE if self.ring.is_own_range(&key) else self.route_by_ring(p, &key)
@@ -660,7 +574,7 @@ cdef class Switch:
                 return DELIVERED
             if not equal(&key, &self.own):
                 # In the Connection Table, clients included: straight there (6.1.2), also within our own range (6.1.1).
-                p.target = self.find(&key)
+                p.target = find(&self.table, &key)
                 if p.target != NULL:
                     return FORWARDED
                 return DROP_FOREIGN_NODE if self.ring.is_own_range(&key) else self.route_by_ring(p, &key)
@@ -676,7 +590,7 @@ cdef class Switch:
         cdef const Link* link
         if self.via_lists == LINK_IDS and entry.encoded_size == 2:
             # Slot and generation: a link that came into the place of the one that was meant has another (6.3.2.2).
-            link = self.link_at(load_u16(entry.value) & LINK_NUMBER)
+            link = link_at(&self.table, load_u16(entry.value) & LINK_NUMBER)
             if link == NULL:
                 return False
             p.inserted_size = write_node(p.way, &link.node_id, self.id_length)
@@ -714,7 +628,7 @@ cdef class Switch:
     cdef Outcome route_by_ring(self, Passage* p, const Id* target) noexcept nogil:
         cdef const Id* peer = self.ring.next_peer(target)
         if peer != NULL:
-            p.target = self.find(peer)
+            p.target = find(&self.table, peer)
         return FORWARDED if p.target != NULL else DROP_NO_ROUTE
 
     cdef Outcome forward(self, Passage* p, Link* source, double now) noexcept nogil:
@@ -769,7 +683,7 @@ cdef class Switch:
             write_changed(out, p.message, p.size, &p.header, ttl, &c)
         else:
             write_forwarded(out, p.message, p.size, &p.header, ttl, hop, self.id_length, p.stripped)
-        self.touch(target)
+        touch(&self.table, target)
         return FORWARDED
 
     cdef bint keep(self, int link, int verdict, const uint8_t* message, size_t size) noexcept nogil:
@@ -789,18 +703,13 @@ cdef class Switch:
         self.inbox_count += 1
         return True
 
-    cdef void touch(self, Link* link) noexcept nogil:
-        if not link.is_dirty:
-            link.is_dirty = True
-            self.dirty_slots[self.dirty_count] = link.number & ((1 << SLOT_BITS) - 1)
-            self.dirty_count += 1
-
     cdef int read_own(self, bytes message, Passage* p) except -1:
         """A message made here. WireError if its header is none: that is a mistake of the caller."""
         p.message = <const uint8_t*>PyBytes_AS_STRING(message)
         p.size = <size_t>PyBytes_GET_SIZE(message)
         p.target = NULL
         p.stripped = 0
+        p.inserted = p.way
         p.inserted_size = 0
         p.now = INFINITY
         cdef Reader r = reader(p.message, p.size, 0)
@@ -832,26 +741,3 @@ cdef inline void give_back(Buffer* buffer) noexcept nogil:
         spare_count += 1
         buffer.data = NULL
         buffer.capacity = 0
-
-
-cdef inline size_t write_node(uint8_t* out, const Id* node_id, size_t id_length) noexcept nogil:
-    """One entry of a list; its size."""
-    out[0] = NODE
-    out[1] = <uint8_t>id_length
-    store_id(node_id, out + 2, id_length)
-    return 2 + id_length
-
-
-cdef size_t bucket(const Id* node_id) noexcept nogil:
-    """Node-IDs are spread already; the product also spreads those that tests count up."""
-    return <size_t>((node_id.high ^ node_id.low ^ node_id.tail) * <uint64_t>0x9E3779B97F4A7C15 >> 32)
-
-
-cdef int without(int* slots, int count, int slot) noexcept nogil:
-    """Take one slot out of a list, keeping its order; the new count."""
-    cdef int i
-    for i in range(count):
-        if slots[i] == slot:
-            memmove(slots + i, slots + i + 1, <size_t>(count - i - 1) * sizeof(int))
-            return count - 1
-    return count

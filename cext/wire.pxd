@@ -196,6 +196,14 @@ cdef inline bint read_destination(Reader* r, Destination* d) noexcept nogil:
     return True
 
 
+cdef inline size_t write_node(uint8_t* out, const Id* node_id, size_t id_length) noexcept nogil:
+    """One entry of a list; its size."""
+    out[0] = NODE
+    out[1] = <uint8_t>id_length
+    store_id(node_id, out + 2, id_length)
+    return 2 + id_length
+
+
 # --- forwarding header (6.3.2) ----------------------------------------------------------------------
 
 cdef enum:
@@ -263,10 +271,7 @@ cdef inline void write_forwarded(
     store_u16(out + 34, <uint16_t>(h.destination_size - stripped))
     out += after_via
     if via != NULL:
-        out[0] = NODE
-        out[1] = <uint8_t>id_length
-        store_id(via, out + 2, id_length)
-        out += grown
+        out += write_node(out, via, id_length)
     memcpy(out, message + rest, size - rest)
 
 

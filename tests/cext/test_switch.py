@@ -836,7 +836,7 @@ def test_idle_since_is_the_last_time_the_peer_was_heard(desk: Desk) -> None:
 # --- against the reference --------------------------------------------------------------------------
 
 entries = (
-    st.sampled_from([0x20, 0x33, 0x48, 0x50, 0x50, 0x80, 0x80, 0xFF]).map(lambda n: node(id_of(n)))
+    st.sampled_from([0x20, 0x33, 0x48, 0x50, 0x50, 0x60, 0x61, 0x80, 0x80, 0xFF]).map(lambda n: node(id_of(n)))
     | st.sampled_from([0x21, 0x50, 0x51, 0xF0]).map(lambda n: resource(id_of(n)))
     | st.sampled_from(
         [
@@ -854,7 +854,14 @@ entries = (
         ]
     )
 )
-received = st.builds(
+sound = st.builds(
+    message,
+    st.sampled_from([0x20, 0x33, 0x48, 0x60, 0x61, 0x80, 0x50]).map(lambda n: [node(id_of(n))])
+    | st.sampled_from([0x21, 0x50, 0x70]).map(lambda n: [resource(id_of(n))]),
+    st.lists(st.sampled_from([0x01, 0x50, 0x90]).map(lambda n: node(id_of(n))), max_size=3),
+    code=st.sampled_from([PING, PING_ANSWER]),
+)
+received = sound | st.builds(
     message,
     st.lists(entries, max_size=4),
     st.lists(entries.filter(lambda e: e[:1] == b"\x01"), max_size=3),
@@ -872,12 +879,15 @@ frames = st.one_of(
     st.builds(wire.ack_frame, st.integers(0, 5), st.integers(0, 2**32 - 1)),
     st.binary(min_size=1, max_size=4),
 )
-peers = st.sampled_from([0x20, 0x80, 0x48])
+peers = st.sampled_from([0x20, 0x80, 0x48, 0x60])
+names = st.sampled_from([0x60, 0x61, 0x20, 0x48])
 calls = st.one_of(
     st.tuples(st.just("receive"), peers, st.lists(frames, min_size=1, max_size=6).map(b"".join)),
     st.tuples(st.just("receive"), peers, st.lists(frames, min_size=1, max_size=6).map(b"".join)),
     st.tuples(st.just("originate"), peers | st.none(), received),
     st.tuples(st.just("full"), peers, st.booleans()),
+    st.tuples(st.just("bind"), st.just(0x60), st.tuples(names, st.booleans())),
+    st.tuples(st.just("held"), peers, received),
     st.tuples(st.just("drain"), st.none(), st.none()),
 )
 
@@ -895,6 +905,9 @@ class Pair:
             ring.add(id_of(n))
         for n, link in self.desk.link.items():
             self.slow.open_link(link, id_of(n))
+        # One whose certificate has several Node-IDs: of it is known which it is when it is bound.
+        self.desk.link[0x60] = self.fast.open_link(0.0, bytes(16), is_bound=False)
+        self.slow.open_link(self.desk.link[0x60], None)
 
     def receive(self, peer: int, stream: bytes, cuts: list[int]) -> None:
         link, start = self.desk.link[peer], 0
@@ -909,6 +922,17 @@ class Pair:
     def full(self, peer: int, is_full: bool) -> None:
         self.fast.set_full(self.desk.link[peer], is_full)
         self.slow.links[self.desk.link[peer]].is_full = is_full
+
+    def bind(self, peer: int, name: int, is_attached: bool) -> None:
+        link = self.desk.link[peer]
+        assert self.fast.bind_link(link, id_of(name), is_attached) == self.slow.bind_link(
+            link, id_of(name), is_attached
+        )
+        assert self.fast.node_of(link) == self.slow.links[link].node_id
+
+    def held(self, peer: int, whole: bytes) -> None:
+        self.fast.pass_held(1.0, self.desk.link[peer], whole)
+        self.slow.pass_held(self.desk.link[peer], whole)
 
     def drain(self) -> None:
         assert dict(self.fast.sends()) == self.slow.sends()
@@ -936,6 +960,10 @@ def test_random_traffic_leaves_as_from_the_reference(
             pair.originate(peer, argument)
         elif name == "full":
             pair.full(peer, bool(argument))  # type: ignore[arg-type]
+        elif name == "bind":
+            pair.bind(peer, *argument)  # type: ignore[arg-type]
+        elif name == "held":
+            pair.held(peer, argument)  # type: ignore[arg-type]
         else:
             pair.drain()
     pair.drain()

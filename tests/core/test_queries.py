@@ -6,7 +6,6 @@ from random import Random
 import msgspec
 import pytest
 
-from tests.core import outside
 from tests.core.outside import OURS, OVERLAY, THEIRS, Outside, node, resource
 from xor_fast.cext import codec, ids
 from xor_fast.config import KindDefinition
@@ -184,10 +183,9 @@ def test_find_at_a_peer_that_is_not_responsible(asking: Asking) -> None:
 
 
 @pytest.mark.req("fetch.find-forbidden-kind")
-def test_a_kind_that_find_may_not_tell_of_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_that_find_may_not_tell_of_is_left_out() -> None:
     kinds = (*OVERLAY.kinds, KindDefinition(0xF0000004, "HIDDEN", DataModel.SINGLE, "USER-MATCH", 1, 9, 0, False))
-    monkeypatch.setattr(outside, "OVERLAY", msgspec.structs.replace(OVERLAY, kinds=kinds))
-    asking = Asking()
+    asking = Asking(overlay=msgspec.structs.replace(OVERLAY, kinds=kinds))
     place = asking.store(b"e", SINGLE, b"e")
     asking.store(b"e", 0xF0000004, b"secret")
     assert asking.find(NOWHERE, 0xF0000004, SINGLE) == (FindKindData(SINGLE, place),)

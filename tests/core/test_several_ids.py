@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.pki import NOT_AFTER_MS, NOT_BEFORE_MS, WALL_MS, Pki
+from xor_fast import limits
 from xor_fast.cext import codec, wire
 from xor_fast.core.node import Node
 from xor_fast.messages import (
@@ -49,6 +50,7 @@ class Several:
         pki = Pki(7)
         self.overlay = pki.overlay
         self.now = 100.0
+        self.authority = pki.authority
         key = new_key(12345)
         dates = {"serial": 77, "not_before_ms": NOT_BEFORE_MS, "not_after_ms": NOT_AFTER_MS}
         der = pki.authority.issue_user("romeo@montague.lit", [ONE, TWO], key.public_key(), **dates)
@@ -58,12 +60,20 @@ class Several:
         self.node = Node(pki.overlay, pki.identity(0), pki.verifier(), Random(1))
         self.node.set_wall(self.now, WALL_MS)
         self.node.start_overlay(self.now)
+        self.der = der
         self.links = {
             "plain": self.node.link_up(self.now, [self.plain.certificate.der], None),
             "several": self.node.link_up(self.now, [der], None),
         }
         self.take()
         self.transaction_id = 0
+
+    def other_der(self) -> bytes:
+        """Of another member, with two Node-IDs as well."""
+        dates = {"serial": 78, "not_before_ms": NOT_BEFORE_MS, "not_after_ms": NOT_AFTER_MS}
+        names = [b"\x33" * 16, b"\x44" * 16]
+        key = new_key(12346).public_key()
+        return self.authority.issue_user("benvolio@montague.lit", names, key, **dates)
 
     def take(self) -> dict[str, list[Message]]:
         """What leaves, by link."""
@@ -176,3 +186,48 @@ def test_before_it_has_a_name_nothing_is_sent_to_it() -> None:
         assert several.node.switch.link_of(name) == -1
     several.node.link_down(several.now, several.links["several"], "closed")
     assert several.node.counters["links_lost"] == 1
+
+
+def test_what_cannot_be_routed_is_not_answered_to_who_has_no_name() -> None:
+    several = Several()
+    sent = several.give("several", several.identities[ONE], Code.PING_REQ, PingReq(), ttl=255)
+    assert sent == {"plain": [], "several": []}
+    assert several.node.counters["drop_transit_error_nobody"] == 1
+    several.ask(ONE, Code.PING_REQ, PingReq())
+    (answer,) = several.give("several", several.identities[ONE], Code.PING_REQ, PingReq(), ttl=255)["several"]
+    assert isinstance(answer.body, ErrorResponse)
+
+
+def test_one_certificate_holds_its_share_of_links_and_no_more() -> None:
+    """Unattached links of one certificate; and for each of its Node-IDs as many as any node has."""
+    several = Several()
+    node = several.node
+    share = limits.MAX_LINKS_PER_NODE
+
+    def up(count: int, der: bytes = several.der) -> list[int]:
+        return [node.link_up(several.now, [der], None) for _ in range(count)]
+
+    assert [link >= 0 for link in up(share)] == [True] * (share - 1) + [False]
+    other = several.other_der()
+    assert [link >= 0 for link in up(share + 1, other)] == [True] * share + [False]
+    taken = 0
+    for name in (ONE, TWO):
+        while taken < 100:
+            codes = [m.code for m in several.ask(name, Code.ATTACH_REQ, attach())["several"]]
+            if Code.ATTACH_ANS not in codes:
+                break
+            taken += 1
+            (several.links["several"],) = up(1)
+            assert several.links["several"] >= 0
+    assert taken == 2 * share
+    assert len([link for link in node.switch.links() if node.switch.node_of(link) in (ONE, TWO)]) <= 2 * share
+    assert node.counters["drop_unattached"] == 2
+
+
+def test_a_closed_link_leaves_nothing_behind() -> None:
+    several = Several()
+    for _ in range(3 * limits.MAX_LINKS_PER_NODE):
+        several.node.link_down(several.now, several.links["several"], "closed")
+        several.links["several"] = several.node.link_up(several.now, [several.der], None)
+        assert several.links["several"] >= 0
+        several.ask(ONE, Code.PING_REQ, PingReq())

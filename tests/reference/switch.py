@@ -41,7 +41,8 @@ def received_mask(sequence: int, earlier: list[int]) -> int:
 
 @dataclass
 class ReferenceLink:
-    node_id: bytes
+    node_id: bytes | None  # None: it has not told yet which of its certificate's it is
+    is_attached: bool = True
     is_full: bool = False
     is_broken: bool = False
     unread: bytes = b""
@@ -73,14 +74,22 @@ class ReferenceSwitch:
         self.inbox: list[tuple[int, str, bytes]] = []
         self.counters: Counter[str] = Counter()
 
-    def open_link(self, number: int, node_id: bytes) -> None:
-        self.links[number] = ReferenceLink(node_id)
+    def open_link(self, number: int, node_id: bytes | None) -> None:
+        self.links[number] = ReferenceLink(node_id, is_attached=node_id is not None)
+
+    def bind_link(self, number: int, node_id: bytes, is_attached: bool) -> bool:
+        link = self.links[number]
+        others = [other for other in self.links.values() if other is not link and other.node_id == node_id]
+        if len(others) >= limits.MAX_LINKS_PER_NODE:
+            return False
+        link.node_id, link.is_attached = node_id, is_attached
+        return True
 
     def close_link(self, number: int) -> None:
         self.links.pop(number, None)
 
     def newest_link(self, node_id: bytes | None) -> ReferenceLink | None:
-        return next((link for link in reversed(self.links.values()) if link.node_id == node_id), None)
+        return next((link for link in reversed(self.links.values()) if node_id and link.node_id == node_id), None)
 
     def sends(self) -> dict[int, bytes]:
         out = {number: link.outbox for number, link in self.links.items() if link.outbox}
@@ -135,13 +144,20 @@ class ReferenceSwitch:
             self.counters["drop_ack"] += 1
         else:
             link.outbox += wire.ack_frame(sequence, mask)
-        self.pass_on(number, link, frame[8:])
+        self.pass_on(number, link, frame[8:], is_held=not link.is_attached)
 
     # --- one message --------------------------------------------------------------------------------
 
-    def pass_on(self, number: int, source: ReferenceLink, message: bytes) -> None:
+    def pass_held(self, number: int, message: bytes) -> None:
+        self.pass_on(number, self.links[number], message, is_held=False)
+
+    def pass_on(self, number: int, source: ReferenceLink, message: bytes, is_held: bool) -> None:
         try:
             header = self.check(message)
+            if is_held:
+                self.keep(number, "UNATTACHED", message)
+                self.counters["held_back"] += 1
+                return
             outcome, target, left = self.route(header)
             if outcome == "FORWARDED":
                 assert target is not None

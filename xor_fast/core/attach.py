@@ -225,34 +225,32 @@ class Attach:
 
     # --- links that speak for one of several Node-IDs (6.1.2) -----------------------------------------
 
-    def is_attached(self, link: int) -> bool:
-        return link not in self._several
-
-    def forget(self, link: int) -> None:
+    def link_down(self, link: int) -> None:
         self._several.pop(link, None)
 
-    def _open_nameless(self, now: float, node_ids: Sequence[bytes]) -> int:
-        link = self._node.switch.open_link(now, bytes(len(node_ids[0])), is_bound=False)
+    def _open_nameless(self, now: float, node_ids: tuple[bytes, ...]) -> int:
+        """As many of one certificate as a node may have links."""
+        link = NO_LINK
+        if sum(other == node_ids for other in self._several.values()) < limits.MAX_LINKS_PER_NODE:
+            link = self._node.switch.open_link(now, bytes(len(node_ids[0])), is_bound=False)
         self._node.count("links_opened" if link >= 0 else "refused_links")
         if link >= 0:
-            self._several[link] = tuple(node_ids)
+            self._several[link] = node_ids
         return link
 
     def admit(self, now: float, request: Request) -> None:
         """What comes over such a link before its Attach with us. A Ping or an Attach goes on under the name that it is
         signed with, so that its answer comes back; other requests are refused (6.1.2)."""
         sender, code = request.signer.node_id, request.message.code
-        if sender not in self._several.get(request.link, ()) or request.message.header.via_list:
+        is_own = sender in self._several.get(request.link, ()) and not request.message.header.via_list
+        is_answer = code % 2 == 0 or code == Code.ERROR
+        if not is_own or is_answer or not self._node.switch.bind_link(request.link, sender, False):
             self._node.count("drop_unattached")
         elif code in (Code.PING_REQ, Code.ATTACH_REQ):
-            self._node.switch.bind_link(request.link, sender, False)
             self._node.switch.pass_held(now, request.link, request.encoded)
-        elif code % 2 and code != Code.ERROR:
-            self._node.switch.bind_link(request.link, sender, False)
+        else:
             request = request._replace(previous_hop=sender)
             self._node.refuse(now, request, ErrorCode.FORBIDDEN, "attach first: your certificate has several Node-IDs")
-        else:
-            self._node.count("drop_unattached")
 
     def _note_attached(self, now: float, request: Request) -> None:
         """A direct Attach with us tells for which Node-ID its link speaks."""

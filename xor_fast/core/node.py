@@ -43,7 +43,6 @@ from xor_fast.messages import (
     ForwardingHeader,
     ForwardingOption,
     GenericCertificate,
-    Message,
     OptionFlags,
     SecurityBlock,
     StoredData,
@@ -162,6 +161,7 @@ class Node:
         if node_id is None:
             return
         self.switch.close_link(link)
+        self.attach.link_down(link)
         self.topology.liveness.link_down(link)
         self.count("links_lost")
         self.topology.link_down(now, node_id, reason)
