@@ -25,7 +25,7 @@ def frame(message: bytes, length: int | None = None) -> bytes:
 
 
 def message(
-    ttl: int = 50, overlay: bytes = b"overlay.example", token: int = 0xD2454C4F, length: int = 0, to: bytes = NOBODY
+    ttl: int = 10, overlay: bytes = b"overlay.example", token: int = 0xD2454C4F, length: int = 0, to: bytes = NOBODY
 ) -> bytes:
     """A Ping, unsigned (RFC 6940 6.3.2); built by hand."""
     destination = b"\x01\x10" + to

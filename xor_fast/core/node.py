@@ -95,7 +95,7 @@ class Node:
         self.verifier = verifier
         self.rng = random
         self.addresses: tuple[Address, ...] = tuple(addresses)
-        self.tuning = checked(tuning)
+        self.tuning: Tuning = checked(tuning)
         self.node_id: bytes = identity.node_id
         self._signer: bytes = codec.encode_struct(identity.signer)  # the end of all we sign
         self.timers: Timers = Timers()

@@ -2,6 +2,7 @@
 
 from functools import partial
 from math import log
+from random import Random
 
 from xor_fast.sim.results import Account
 from xor_fast.sim.scenario import Chart, Claim, Options, Progress, Result
@@ -15,13 +16,13 @@ UPKEEP = 900.0  # bytes per peer and second, at sessions of an hour or more
 
 class Churn:
     def __init__(self, options: Options, progress: Progress) -> None:
-        self.stage = Stage(options, progress)
+        self.stage: Stage = Stage(options, progress)
         self.options = options
-        self.mean = options.number("session") / log(2)
-        self.lifetime = options.number("lifetime")
-        self.deaths = 0
+        self.mean: float = options.number("session") / log(2)
+        self.lifetime: float = options.number("lifetime")
+        self.deaths: int = 0
         self.keys_lost = 0
-        self.random = self.stage.world.random("churn")
+        self.random: Random = self.stage.world.random("churn")
 
     def begin(self, host: Host) -> None:
         """Its session, from the moment at which it is there."""

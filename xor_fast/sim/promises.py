@@ -23,9 +23,9 @@ class Write:
     __slots__ = ("exists", "time", "value")
 
     def __init__(self, time: int, value: bytes, exists: bool) -> None:
-        self.time = time
-        self.value = value
-        self.exists = exists
+        self.time: int = time
+        self.value: bytes = value
+        self.exists: bool = exists
 
     def __str__(self) -> str:
         return f"{self.value.decode() if self.exists else 'removal'} of {self.time}"
@@ -36,7 +36,7 @@ class Place:
         self.writes: dict[int, Write] = {}  # by storage_time
         self.promised: Write | None = None  # the newest that was acknowledged
         self.holders: dict[Host | Machine, int] = {}  # storage_time held; a Machine that is down: on its disk
-        self.whole_at = 0.0  # the calm moment at which it last had all copies
+        self.whole_at: float = 0.0  # the calm moment at which it last had all copies
         self.was_let_go = False  # since then, by somebody who could have kept it
         self.died: dict[int, int] = {}  # storage_time -> how many holders of it died without a disk
 
@@ -51,7 +51,7 @@ class Promises:
     def __init__(self, storm: Storm) -> None:
         self.places: dict[Spot, Place] = {}
         self.problems: list[str] = []
-        self.losses_excused = 0
+        self.losses_excused: int = 0
         self._storm = storm
         self._seen: dict[Host, dict[Spot, tuple[int, bool, bytes]]] = {}
         self._calm = 0.0  # seconds without a fault that may hinder repair

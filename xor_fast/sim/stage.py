@@ -31,7 +31,7 @@ class Key:
     __slots__ = ("expires", "resource", "user", "value", "writer")
 
     def __init__(self, writer: Host) -> None:
-        self.writer = writer
+        self.writer: Host = writer
         self.user: bytes = writer.node.identity.user_name
         self.resource: bytes = ids.resource_id(self.user)
         self.value: bytes = b""  # the last that was acknowledged
@@ -106,7 +106,7 @@ class Stage:
         self.stores_failed: list[str] = []
         self.honest: Callable[[Host], bool] = lambda host: True
         self.random: Random = self.world.random("stage")
-        self.writing = 0  # Stores under way
+        self.writing: int = 0  # Stores under way
         self._asking = False
 
     # --- hosts ---------------------------------------------------------------------------------------

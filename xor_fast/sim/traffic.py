@@ -15,9 +15,9 @@ class Traffic:
     """sent(host, data): each write of a host to a link, whole frames."""
 
     def __init__(self, initial_ttl: int) -> None:
-        self.messages = 0
-        self.loops = 0  # messages that a node forwarded for the second time
-        self.longest = 0  # most hops of one message
+        self.messages: int = 0
+        self.loops: int = 0  # messages that a node forwarded for the second time
+        self.longest: int = 0  # most hops of one message
         self.copies: Counter[int] = Counter()  # transaction -> frames
         self.problems: list[str] = []
         self._initial_ttl = initial_ttl

@@ -68,7 +68,7 @@ class Search:
         self._asleep: list[Sleep] = []
         self._came_by: list[tuple[int, Step | None]] = []
         self._ends: dict[bytes, Global] = {}
-        self.result = Result()
+        self.result: Result = Result()
 
     def run(self, start: Global) -> Result:
         waiting: _Waiting = deque()

@@ -38,7 +38,7 @@ class Locals:
         self.digests: list[bytes] = []
         self.views: list[View] = []
         self.node_of: list[int] = []
-        self.repeated = 0  # inputs given once more to come back to a state
+        self.repeated: int = 0  # inputs given once more to come back to a state
 
     def __len__(self) -> int:
         return len(self.views)

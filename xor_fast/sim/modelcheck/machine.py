@@ -196,7 +196,7 @@ class _Node(Node):
     """The node under test. Only ids are chosen otherwise: by what they stand for."""
 
     def __init__(self, cast: Cast, index: int) -> None:
-        self.steady = _Steady()
+        self.steady: _Steady = _Steady()
         identity, verifier = cast.identities[index], FakeVerifier(cast.overlay.node_id_length)
         super().__init__(
             cast.overlay,
@@ -242,8 +242,8 @@ class Machine:
 
     def __init__(self, cast: Cast, index: int) -> None:
         self._cast = cast
-        self.now = CLOCK_START
-        self.node = _Node(cast, index)
+        self.now: float = CLOCK_START
+        self.node: _Node = _Node(cast, index)
         self._links = _Links(self.node.switch)
         self.node.switch = self._links  # type: ignore[assignment]
         self.node.set_wall(self.now, WALL_MS)

@@ -121,7 +121,7 @@ class Model:
         if any(operation.kind == "store" for operation in operations):
             touched = {op.node for op in operations if op.kind == "store"}
         values = [Value(resources[i], KIND.id, i, b"value %d" % i) for i in sorted(touched)]
-        self.stored = len(values)
+        self.stored: int = len(values)
         newer = [op for op in operations if op.kind == "store"]
         values += [Value(resources[op.node], KIND.id, op.node, b"newer %d" % op.node) for op in newer]
         points = (*resources, *(identity.node_id for identity in identities))
@@ -129,12 +129,12 @@ class Model:
             instance_name="modelcheck.example", sequence=1, kinds=(KIND,), no_ice=True, max_message_size=65536
         )
         addresses = tuple((f"10.0.0.{i + 1}", 6084) for i in range(len(identities)))
-        self.cast = Cast(overlay, identities, addresses, points, tuple(values), Tuning(hold_down=HOLD_DOWN))
-        self.locals = Locals(self.cast)
+        self.cast: Cast = Cast(overlay, identities, addresses, points, tuple(values), Tuning(hold_down=HOLD_DOWN))
+        self.locals: Locals = Locals(self.cast)
         self._operations = tuple(
             op._replace(value=self.stored + newer.index(op)) if op.kind == "store" else op for op in operations
         )
-        self.start = self._grown()
+        self.start: Global = self._grown()
 
     def world(self, *, reduce: bool = True) -> World:
         return World(self.cast, self.locals, self._operations, reduce=reduce)

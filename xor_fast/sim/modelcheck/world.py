@@ -72,7 +72,7 @@ class World:
         self.locals = locals_
         self.operations = operations
         joiners = {operation.node for operation in operations if operation.kind == "join"}
-        self.bootstrap = [index for index in range(len(cast.identities)) if index not in joiners] or [0]
+        self.bootstrap: list[int] = [index for index in range(len(cast.identities)) if index not in joiners] or [0]
         self._at = {address: index for index, address in enumerate(cast.addresses)}
 
     def begin(self) -> Global:
