@@ -55,7 +55,7 @@ MAX_REASSEMBLIES_PER_LINK = 32  # so that one neighbour cannot take the room of 
 MAX_REASSEMBLY_BYTES = 4 << 20  # of all these messages together
 
 # --- lookups ----------------------------------------------------------------------------------------
-LOOKUP_REQUESTS = 32  # of one lookup, at most: with 30 % of the peers silent the longest lookups need that many
+LOOKUP_REQUESTS = 96  # of one lookup, at most: with 60 % of the peers silent the longest lookups need that many
 LOOKUP_TIME = 25.0  # then it ends with what it has
 LOOKUP_WIDTH = 2  # requests of one lookup that may be young, sent within the patience, at a time
 LOOKUP_WINDOW = 3  # mean gaps behind the key where holders are looked for first
@@ -64,6 +64,7 @@ LOOKUP_WIDEST = 24  # mean gaps: what we take for the mean gap may be a third of
 LOOKUP_REACH = 10  # mean gaps ahead of the key: peers this near may know those behind it
 LOOKUP_GUESSED_PEERS = 4096  # of an overlay that we are no part of: a client sees no gaps
 LOOKUP_NAMES = 10  # nodes near the key that are taken from one peer's RouteQuery answers: it may invent them
+LOOKUP_WAYS = 8  # over which one peer is asked at most, each named by another guide
 LOOKUP_PATIENCE = (0.5, 3.0)  # between these: how long an answer may take, as measured, before another way is tried
 LOOKUP_DOUBT = 3  # further requests without an answer until one peer's word is taken that there is nothing
 
