@@ -34,13 +34,13 @@ class _Peer:
     Offsets are from the key, clockwise. ways: over which it was not asked yet. way: over which it answered. asked: how
     often it was, and has not answered. behind: where the walk behind the key goes on, down to floor; None: not now.
     edge: how far behind the key it was asked. ahead: where the walk ahead of the key goes on, down to the peer itself.
-    left: names it may still give. misses: how often it named nobody behind the key.
+    left: answers it may still give. misses: how often it named nobody behind the key. is_heard: it spoke of the value.
     carried: answers that came over it. swallowed: requests given to it for others that are not answered.
     """
 
     __slots__ = (
-        "ahead", "asked", "behind", "carried", "edge", "floor", "is_busy", "left", "misses", "named_by", "offset",
-        "swallowed", "way", "ways",
+        "ahead", "asked", "behind", "carried", "edge", "floor", "is_busy", "is_heard", "left", "misses", "named_by",
+        "offset", "swallowed", "way", "ways",
     )  # fmt: skip
 
     def __init__(self, offset: int, behind: int) -> None:
@@ -54,10 +54,16 @@ class _Peer:
         self.floor = 0
         self.edge = behind
         self.is_busy = False
+        self.is_heard = False
         self.left = limits.LOOKUP_NAMES
         self.misses = 0
         self.carried = 0
         self.swallowed = 0
+
+    @property
+    def is_silent(self) -> bool:
+        """It may be dead, or invented by who named it."""
+        return self.way is None and self.asked > 0 and not self.is_busy
 
     @property
     def doubt(self) -> int:
@@ -76,9 +82,10 @@ class Search:
         ring, switch = node.ring, node.switch
         sees_all = ring.joined and len(ring) <= 2 * limits.NEIGHBOURS_EACH_SIDE
         self._gap = self._mean_gap()
-        # Up to this offset behind the key peers are asked for the value.
+        # Up to this offset behind the key peers are asked for the value; farther away only the nearest that we know.
         self._window = self._ring_size - 1 if sees_all else limits.LOOKUP_WINDOW * self._gap
         self._widest = min(limits.LOOKUP_WIDEST * self._gap, self._ring_size // 2)
+        self._horizon = self._window
         self._peers: dict[bytes, _Peer] = {}
         self._places: set[int] = set()  # ahead of the key, about which a guide was asked
         for peer in list(ring) or [peer for link in switch.links() if (peer := switch.node_of(link)) is not None]:
@@ -103,6 +110,7 @@ class Search:
         """Peers just behind the key are asked for the value; else whoever is or knows the one nearest ahead of it."""
         if any(peer.is_busy and peer.way is not None and peer.behind is not None for peer in self._peers.values()):
             return None  # it answers in a moment
+        self._horizon = max(self._window, self._nearest(limits.LOOKUP_HOLDERS, self._widest))
         choices = [
             (score, node_id) for node_id, peer in self._peers.items() if (score := self._score(peer)) is not None
         ]
@@ -110,7 +118,10 @@ class Search:
             return None
         _, node_id = min(choices)
         peer = self._peers[node_id]
-        step = self._ask_again(node_id, peer) if peer.way is not None else self._ask_new(node_id, peer)
+        peer.left -= peer.way is not None
+        way = peer.way if peer.way is not None else self._new_way(peer)
+        peer.is_busy = True
+        step = Step(node_id, way, None if self._may_hold(peer) else self._question(peer))
         peer.asked += 1
         if step.way:  # all before the last have passed on what was for that one
             self._peers[step.way[-1]].swallowed += 1
@@ -120,23 +131,26 @@ class Search:
         """None: there is nothing that it could be asked."""
         if peer.is_busy:
             return None
+        doubt = peer.asked
         if peer.way is None:
             if not peer.ways:
                 return None
-            doubt = peer.asked + min(map(self._doubt, peer.ways))
-            kind = _HOLDER if 0 <= peer.offset <= self._window else 0.0 if peer.offset < 0 else _BEYOND
-            return kind + self._doublings(peer.offset) + _DOUBT * doubt
+            doubt += min(map(self._doubt, peer.ways))
+        elif not peer.left:
+            return None
+        if self._may_hold(peer):
+            return _HOLDER + self._doublings(peer.offset) + _DOUBT * doubt
+        if peer.way is None:
+            return (0.0 if peer.offset < 0 else _BEYOND) + self._doublings(peer.offset) + _DOUBT * doubt
         place = self._place(peer)
         if place is None:
             return None
         distance = place if place < 0 else peer.offset
         kind = 0.0 if peer.offset < 0 else _BEHIND
-        return kind + self._doublings(distance) + _DOUBT * (peer.asked + peer.doubt)
+        return kind + self._doublings(distance) + _DOUBT * (doubt + peer.doubt)
 
     def _place(self, peer: _Peer) -> int | None:
         """What a guide can be asked about; None: it has told what it can."""
-        if not peer.left:
-            return None
         if peer.behind is not None:
             return peer.behind
         if self._can_widen(peer):
@@ -149,31 +163,25 @@ class Search:
     def _doubt(self, way: tuple[bytes, ...]) -> int:
         return self._peers[way[-1]].doubt if way else 0
 
-    def _ask_new(self, node_id: bytes, peer: _Peer) -> Step:
-        """For the value if it may hold it, else for whom it would route to."""
+    def _may_hold(self, peer: _Peer) -> bool:
+        return not peer.is_heard and 0 <= peer.offset <= self._horizon
+
+    def _new_way(self, peer: _Peer) -> tuple[bytes, ...]:
         way = min(peer.ways, key=lambda way: (self._doubt(way), len(way)))
         peer.ways.remove(way)
-        if self._is_behind(node_id):
-            peer.is_busy = True
-            return Step(node_id, way, None)
-        return self._guided(node_id, peer, way)
+        return way
 
-    def _ask_again(self, node_id: bytes, peer: _Peer) -> Step:
-        assert peer.way is not None
+    def _question(self, peer: _Peer) -> bytes:
+        """The place about which a guide is asked next."""
         if peer.behind is None and self._can_widen(peer):
             if peer.edge == self._window:
                 self._window = min(2 * self._window, self._widest)
             peer.floor, peer.behind, peer.edge = peer.edge, self._window, self._window
-        return self._guided(node_id, peer, peer.way)
-
-    def _guided(self, node_id: bytes, peer: _Peer, way: tuple[bytes, ...]) -> Step:
-        peer.is_busy = True
-        peer.left -= peer.way is not None
         offset = peer.behind if peer.behind is not None else peer.ahead
         assert offset is not None
         if offset < 0:
             self._places.add(offset)
-        return Step(node_id, way, self._bytes(self._key + offset))
+        return self._bytes(self._key + offset)
 
     def _can_widen(self, peer: _Peer) -> bool:
         """Too few peers were found behind the key, and this one, just ahead of it, knows some further behind."""
@@ -181,7 +189,7 @@ class Search:
             return False
         if peer.edge < self._window:
             return True
-        found = sum(0 <= other.offset <= self._window for other in self._peers.values())
+        found = sum(0 <= other.offset <= self._window and not other.is_silent for other in self._peers.values())
         return found < limits.LOOKUP_HOLDERS and self._window < self._widest
 
     # --- what came of it -----------------------------------------------------------------------------
@@ -199,12 +207,12 @@ class Search:
             self._peers[hop].carried += 1
         if step.way:
             self._peers[step.way[-1]].swallowed -= 1
-        if peer.way is not None:
-            return
-        peer.way = step.way
-        peer.ways.clear()
-        if step.place is None:  # it was asked for the value: it knows who is ahead of it
-            peer.behind = peer.edge = max(peer.offset - self._gap // 2, 1)
+        if peer.way is None:
+            peer.way = step.way
+            peer.ways.clear()
+            if step.place is None:  # it knows who is ahead of it
+                peer.behind = peer.edge = max(peer.offset - self._gap // 2, 1)
+        peer.is_heard = peer.is_heard or step.place is None
 
     def named(self, step: Step, name: bytes) -> None:
         """A guide has named the peer it would route to: the last it knows ahead of the place it was asked for."""
@@ -249,9 +257,13 @@ class Search:
 
     def is_nearby(self, node_id: bytes) -> bool:
         """Is it among the nearest behind the key, as far as we know: one that should hold the value (10.4)?"""
-        behind = sorted(peer.offset for peer in self._peers.values() if peer.offset >= 0)
-        last = behind[min(limits.REPLICAS, len(behind) - 1)] if behind else self._ring_size
-        return self._offset(node_id) <= last
+        ahead = sum(0 <= peer.offset < self._offset(node_id) for peer in self._peers.values())
+        return ahead <= limits.REPLICAS
+
+    def _nearest(self, count: int, most: int) -> int:
+        """How far behind the key the nearest so many are that we know of and that were not asked in vain."""
+        behind = sorted(peer.offset for peer in self._peers.values() if peer.offset >= 0 and not peer.is_silent)
+        return min(behind[count - 1], most) if len(behind) >= count else most
 
     def _offset(self, node_id: bytes) -> int:
         """From the key, clockwise; negative when it lies ahead of the key."""
