@@ -107,7 +107,7 @@ PARTITION_PROBE = 30.0  # how often a bootstrap node is asked who follows us, in
 PARTITION_PEERS = 16  # ... peers; in a larger one less often, for they all ask and one that notices is enough
 HANDOVER_TIMEOUT = 60.0  # a joiner that does not take its data is given up
 MAX_HEARSAY = 2 * MAX_NEIGHBOURS  # Attaches under way to nodes that one peer named: it may be lying
-MAX_AVOIDED = 4096  # failed peers remembered before those whose time is over are cleared away
+MAX_AVOIDED = 4096  # failed peers remembered: who names made-up ones must not make us remember more
 
 # --- storage ----------------------------------------------------------------------------------------
 MAX_STORED_BYTES = 256 << 20  # all values together

@@ -233,3 +233,13 @@ def test_a_route_query_names_the_hop_that_is_taken(place: bytes) -> None:
     assert codec.encode_body(answer.code, answer.body) == THEIRS
     (forwarded,) = outside.ask(Code.PING_REQ, PingReq(), resource(place))
     assert (forwarded.code, forwarded.header.destination_list) == (Code.PING_REQ, (resource(place),))
+
+
+@pytest.mark.req("topo.route-query")
+def test_a_route_query_for_a_client_names_the_client() -> None:
+    """It is in no table, but what is sent to it goes straight there (6.1.2)."""
+    outside = Outside()
+    (answer,) = outside.ask(Code.ROUTE_QUERY_REQ, RouteQueryReq(False, node(THEIRS)))
+    assert codec.encode_body(answer.code, answer.body) == THEIRS
+    (forwarded,) = outside.ask(Code.PING_REQ, PingReq(), node(THEIRS))
+    assert (forwarded.code, forwarded.header.destination_list) == (Code.PING_REQ, (node(THEIRS),))

@@ -138,6 +138,18 @@ def test_named_strangers_cost_who_names_them(around: Neighbours) -> None:
     assert remembered(around.node)["node.topology._avoid"] < 100
 
 
+def test_strangers_that_are_never_found_are_not_all_remembered(
+    around: Neighbours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_AVOIDED", 8)
+    around.enter(around.members[0])
+    for number in range(40):
+        around.put(around.members[0], Code.UPDATE_REQ, UpdateReq(1, 2, (), (OURS[:14] + bytes([number, 1]),)))
+    around.wait(20)
+    assert around.node.counters["neighbour_attaches_failed"] >= 20
+    assert remembered(around.node)["node.topology._avoid"] <= 8
+
+
 def test_who_asks_for_updates_and_answers_none_holds_one_request(around: Neighbours) -> None:
     member = around.members[0]
     around.enter()

@@ -5,7 +5,7 @@ or the peer fails. Its nearest entries are the Neighbor Table (`core/neighbourho
 `core/updates.py`, how a node gets in `core/joining.py`; the long links are `core/fingers.py`.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -62,7 +62,7 @@ class Topology:
         self.liveness: Liveness = Liveness(node)
         self.partition: Partition = Partition(node)
         self._hold_until = float("-inf")  # no new replicas before
-        self._avoid: dict[bytes, float] = {}  # Node-ID -> until when no hearsay makes us Attach to it
+        self._avoid: OrderedDict[bytes, float] = OrderedDict()  # until when no hearsay makes us Attach; oldest first
         self._hearsay: Counter[bytes] = Counter()  # who named a node -> Attaches under way because of it
         self._looking: Timer | None = None
         self._has_begun_to_leave = False
@@ -214,7 +214,8 @@ class Topology:
         if before.nearest(near) != after.nearest(near):
             # The better match that others tell us of after a failure does not end the hold-down: it is what that is
             # there for (10.7.1).
-            self._hold_until = now + self._node.tuning.hold_down if failed else self._hold_until
+            if failed:
+                self._hold_until = now + self._node.tuning.hold_down
             self._node.storage.replication.neighbours_changed(now, now < self._hold_until)
 
     def _look_again_later(self, now: float) -> None:
@@ -302,9 +303,10 @@ class Topology:
         self._node.attach.attach(now, (*through, target), over)
 
     def _avoid_for_now(self, now: float, node_id: bytes) -> None:
-        if len(self._avoid) >= limits.MAX_AVOIDED:
-            self._avoid = {other: until for other, until in self._avoid.items() if until > now}
         self._avoid[node_id] = now + limits.FAILED_PEER_MEMORY
+        self._avoid.move_to_end(node_id)
+        if len(self._avoid) > limits.MAX_AVOIDED:
+            self._avoid.popitem(last=False)
 
     # --- RouteQuery ----------------------------------------------------------------------------------
 
@@ -320,16 +322,24 @@ class Topology:
     def _on_route_query(self, now: float, request: Request) -> None:
         body = request.message.body
         assert isinstance(body, RouteQueryReq)
-        ring, target = self._node.ring, body.destination.value
         if body.destination.type == DestinationType.OPAQUE_ID:
             raise Refuse(ErrorCode.FORBIDDEN, "opaque ids are not translated for others")  # 6.4.2.4.1
-        if body.destination.type > DestinationType.OPAQUE_ID or len(target) != len(self._node.node_id):
+        if body.destination.type > DestinationType.OPAQUE_ID or len(body.destination.value) != len(
+            self._node.node_id
+        ):
             raise Refuse(ErrorCode.INVALID_MESSAGE, "this destination has no place on the ring")
-        ours = ring.is_responsible(target) or target == self._node.node_id
-        hop = self._node.node_id if ours else ring.next_hop(target)  # notes 6.8
-        self._node.answer(now, request, Code.ROUTE_QUERY_ANS, RouteQueryAns(hop or self._node.node_id))
+        self._node.answer(now, request, Code.ROUTE_QUERY_ANS, RouteQueryAns(self._next_hop(body.destination)))
         if body.send_update and request.is_direct:
             self.updates.send_full(now, request.signer.node_id)  # 10.8
+
+    def _next_hop(self, to: Destination) -> bytes:
+        """As the switch would choose it; ourselves for what ends here (notes 6.8)."""
+        ring, own = self._node.ring, self._node.node_id
+        if to.type == DestinationType.NODE and self._node.switch.link_of(to.value) != NO_LINK:
+            return to.value  # a client of ours, say (6.1.2)
+        if to.value == own or ring.is_responsible(to.value):
+            return own
+        return ring.next_hop(to.value) or own
 
     # --- leaving -------------------------------------------------------------------------------------
 
