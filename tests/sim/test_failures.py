@@ -62,7 +62,7 @@ def test_all_neighbours_hear_of_a_failure_within_a_second(seed: int) -> None:
                 assert victim.node.node_id not in update.successors + update.predecessors  # type: ignore[union-attr]
 
 
-@pytest.mark.req("topo.reconnect-out-of-table")
+@pytest.mark.req("topo.reconnect-out-of-table", "topo.neighbour-attach")
 def test_a_lost_neighbour_is_in_no_table_until_there_is_a_link_again(seed: int) -> None:
     overlay = Overlay(10, seed)
     one = overlay.hosts[2]

@@ -181,7 +181,7 @@ def test_two_peers_never_list_themselves(seed: int) -> None:
 # --- who is a neighbour -------------------------------------------------------------------------------
 
 
-@pytest.mark.req("topo.three-neighbours", "topo.neighbour-attach")
+@pytest.mark.req("topo.three-neighbours")
 @pytest.mark.parametrize(("peers", "kept"), [(8, 3), (3, 2), (2, 1)])
 def test_three_on_each_side_where_there_are_so_many(peers: int, kept: int, seed: int) -> None:
     overlay = Overlay(peers, seed)

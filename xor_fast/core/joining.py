@@ -7,6 +7,7 @@ Admission: Join -> data handed over -> Update that names the joiner -> its answe
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from xor_fast import limits
@@ -162,7 +163,7 @@ class Joining:
         named = dict.fromkeys((*predecessors, *successors))
         wanted = [node_id for node_id in named if node_id not in (own, informer) and node_id not in self._node.ring]
         is_all = not successors or not predecessors or not set(predecessors).isdisjoint(successors)
-        fingers = [] if is_all else self._node.topology.fingers.beyond(successors[-1])
+        fingers = [] if is_all else self._node.topology.fingers.beyond(max(successors, key=partial(ids.distance, own)))
         current = self._round
         self._attaching = len(wanted) + len(fingers)
 
@@ -268,7 +269,7 @@ class Admission:
         if not complete:
             self._give_up(now, "it did not take all values")
             return
-        update = self._node.topology.updates.neighbors(now, first_predecessor=joiner)  # step 7
+        update = self._node.topology.updates.admission(now, joiner)  # step 7
 
         def answered(now: float, outcome: Answer | RequestFailed) -> None:
             if joiner != self._joiner:

@@ -324,9 +324,7 @@ class Topology:
         assert isinstance(body, RouteQueryReq)
         if body.destination.type == DestinationType.OPAQUE_ID:
             raise Refuse(ErrorCode.FORBIDDEN, "opaque ids are not translated for others")  # 6.4.2.4.1
-        if body.destination.type > DestinationType.OPAQUE_ID or len(body.destination.value) != len(
-            self._node.node_id
-        ):
+        if body.destination.type > DestinationType.OPAQUE_ID or len(body.destination.value) != len(self._node.node_id):
             raise Refuse(ErrorCode.INVALID_MESSAGE, "this destination has no place on the ring")
         self._node.answer(now, request, Code.ROUTE_QUERY_ANS, RouteQueryAns(self._next_hop(body.destination)))
         if body.send_update and request.is_direct:

@@ -51,18 +51,19 @@ class Updates:
 
     # --- what they say -------------------------------------------------------------------------------
 
-    def neighbors(self, now: float, first_predecessor: bytes | None = None) -> UpdateReq:
-        """Our neighbours; first_predecessor: the joining peer that this Update admits (10.5 step 7)."""
-        successors, predecessors = self._node.topology.neighbourhood.sides()
-        if first_predecessor is not None:
-            predecessors = [first_predecessor, *predecessors][: self._node.topology.neighbourhood.each_side]
-        return UpdateReq(self.uptime(now), ChordUpdateType.NEIGHBORS, tuple(predecessors), tuple(successors))
+    def admission(self, now: float, joiner: bytes) -> UpdateReq:
+        """Our neighbours as they will be, the joining peer first among the predecessors (10.5 step 7)."""
+        neighbourhood = self._node.topology.neighbourhood
+        successors, predecessors = neighbourhood.sides()
+        return self._neighbors(now, Sides(successors, [joiner, *predecessors][: neighbourhood.each_side]))
+
+    def _neighbors(self, now: float, sides: Sides) -> UpdateReq:
+        predecessors, successors = tuple(sides.predecessors), tuple(sides.successors)
+        return UpdateReq(self.uptime(now), ChordUpdateType.NEIGHBORS, predecessors, successors)
 
     def _for(self, now: float, node_id: bytes, sides: Sides) -> UpdateReq:
         if self._node.topology.neighbourhood.belongs(sides, node_id):
-            return UpdateReq(
-                self.uptime(now), ChordUpdateType.NEIGHBORS, tuple(sides.predecessors), tuple(sides.successors)
-            )
+            return self._neighbors(now, sides)
         return UpdateReq(self.uptime(now), ChordUpdateType.PEER_READY)
 
     # --- to one --------------------------------------------------------------------------------------
@@ -155,8 +156,9 @@ class Updates:
         self._schedule(now)
 
     def _send_one(self, node_id: bytes, now: float) -> None:
-        if self._node.ring.joined and self._node.topology.neighbourhood.sides().has(node_id):
-            self._send(now, node_id, self.neighbors(now))
+        sides = self._node.topology.neighbourhood.sides()
+        if self._node.ring.joined and sides.has(node_id):
+            self._send(now, node_id, self._neighbors(now, sides))
 
 
 def _digest(body: UpdateReq) -> int:
