@@ -1,6 +1,6 @@
-"""Lookups while peers are silent: they acknowledge frames, and forward and answer nothing."""
+"""Lookups while peers acknowledge frames and forward nothing; the sly ones answer all that is about no value."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -11,6 +11,7 @@ from xor_fast.cext.switch import ViaLists
 from xor_fast.core.node import Fetched
 from xor_fast.core.tuning import Tuning
 from xor_fast.errors import RequestFailed
+from xor_fast.sim.hostile import swallow
 from xor_fast.sim.world import Host
 
 
@@ -33,10 +34,22 @@ def silence(host: Host) -> None:
     host.node.receive, host.node.sends = receive, sends  # type: ignore[method-assign, assignment]
 
 
+def silence_slyly(host: Host) -> None:
+    """From now on the host forwards nothing and says nothing about values; in all else it is as ever."""
+    honestly, initial_ttl = host.node.sends, host.node.overlay.initial_ttl
+    host.node.sends = lambda: [  # type: ignore[method-assign]
+        (link, swallow(bytes(data), initial_ttl, sly=True)) for link, data in honestly()
+    ]
+
+
 @pytest.fixture(scope="module")
 def overlay() -> Overlay:
+    return settled()
+
+
+def settled() -> Overlay:
     """A ring of 40, each user's value stored."""
-    overlay = Overlay(40, 20)
+    overlay = Overlay(40, 20, tuning=Tuning(neighbours_each_side=4, fingers=3))
     for host in overlay.hosts:
         overlay.store(host, host.name.encode())
     overlay.world.run(40)
@@ -61,15 +74,17 @@ def test_that_there_is_nothing_takes_two_holders_words(overlay: Overlay) -> None
     assert asker.node.counters["lookup_requests"] - before == 2
 
 
-def test_a_silent_owner_and_replica_and_silent_peers_on_the_way(overlay: Overlay) -> None:
+@pytest.mark.parametrize("turn", [silence, silence_slyly])
+def test_a_silent_owner_and_replica_and_silent_peers_on_the_way(turn: Callable[[Host], None]) -> None:
     """A quarter of the peers turns silent at once; nothing is repaired yet when the lookups begin."""
+    overlay = settled()
     random = overlay.world.random("silent")
     silent = random.sample(overlay.hosts, len(overlay.hosts) // 4)
     honest = [host for host in overlay.hosts if host not in silent]
     wanted = [host for host in overlay.hosts if set(overlay.holders(host)) - set(silent)]
     assert sum(overlay.owner(host) in silent for host in wanted) >= 5
     for host in silent:
-        silence(host)
+        turn(host)
     outcomes: dict[Host, object] = {}
 
     def found(host: Host, now: float, outcome: Fetched | RequestFailed) -> None:
