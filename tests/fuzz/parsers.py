@@ -7,6 +7,7 @@ Compiled by Cython for `make fuzz`; plain Python in test_fuzz.py.
 """
 
 import hashlib
+import itertools
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from xor_fast import messages
 from xor_fast.cext import codec, ids, wire
 from xor_fast.cext.ring import Ring
-from xor_fast.cext.switch import Switch
+from xor_fast.cext.switch import Switch, ViaLists
 from xor_fast.errors import WireError
 from xor_fast.messages import Code, DataModel
 
@@ -204,16 +205,18 @@ def split_frames(settings: int, data: bytes) -> object:
 
 # --- the data plane ---------------------------------------------------------------------------------
 
+FIXED_SIZE = 38  # of the forwarding header, which ends with the lengths of its three lists
+ANSWER = bytes([0, 0x18]) + bytes(8)
 OWN, BEFORE, BEHIND, CLIENT = (bytes([n]) * 16 for n in (0x50, 0x20, 0x80, 0x48))
 
 
-def node() -> Switch:
+def node(via_lists: ViaLists = ViaLists.WHOLE) -> Switch:
     """A node with two peers. The bounds are small, to be reached."""
     ring = Ring(OWN)
     ring.joined = True
     ring.add(BEFORE)
     ring.add(BEHIND)
-    return Switch(ring, 1, max_message_size=300)
+    return Switch(ring, 1, max_message_size=300, via_lists=via_lists, secret=bytes(32))
 
 
 FIRST, SECOND = node(), node()  # kept, since making one takes longer than all that is done with it
@@ -282,6 +285,45 @@ def originate(settings: int, data: bytes) -> object:
         assert len(frames) == 1
         assert len(frames[0][2]) <= len(data)
     return data
+
+
+def entries(encoded: bytes) -> list[bytes]:
+    """Of a list that a switch has passed on."""
+    found = []
+    while encoded:
+        size = 2 if encoded[0] & 0x80 else 2 + encoded[1]
+        found.append(encoded[:size])
+        encoded = encoded[size:]
+    return found
+
+
+NODES = {via_lists: node(via_lists) for via_lists in ViaLists}
+CLOCK = itertools.count(1)
+
+
+def way_back(settings: int, data: bytes) -> object:
+    """The answer to a request that was passed on goes back the way that came with it, whatever its via list became."""
+    switch, now = NODES[ViaLists(settings % 3)], float(next(CLOCK))  # what is kept of the last 15 has not expired
+    source = with_links(switch)
+    measured(switch.receive, now, source, wire.data_frame(0, data))
+    left = [(link, wire.split_frames(out)[0]) for link, out in switch.sends() if link != source]
+    if len(left) != 1 or data[FIXED_SIZE - 2 : FIXED_SIZE] != bytes(2):
+        return None  # with options it may be an answer's size; without it is the same as what is made here
+    link, ((_, _, message),) = left[0]
+    came, view = wire.peek(data), wire.peek(message)
+    if view.via_list == came.via_list:
+        return None  # an answer
+    way = b"".join(reversed(entries(view.via_list)))
+    answer = bytearray(message[: FIXED_SIZE - 6] + struct.pack(">HHH", 0, len(way), 0) + way + ANSWER)
+    answer[11], answer[16:20] = 100, len(answer).to_bytes(4)
+    switch.receive(now, link, wire.data_frame(0, bytes(answer)))
+    back = [wire.split_frames(out)[0][-1][2] for to, out in switch.sends() if to == source]
+    home = b"".join([b"\x01\x10" + BEFORE, *reversed(entries(came.via_list))])
+    if FIXED_SIZE + len(home) + len(ANSWER) > switch.max_message_size:
+        assert not back
+    else:
+        assert [wire.peek(whole).destination_list for whole in back] == [home]
+    return back or None
 
 
 # --- ids and the routing table ----------------------------------------------------------------------
@@ -355,6 +397,7 @@ ALONE = (
     receive,
     one_message,
     originate,
+    way_back,
     identifiers,
     ring,
 )
