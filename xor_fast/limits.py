@@ -53,6 +53,7 @@ MIN_FRAGMENT = 256  # bytes of a message in each fragment but its last
 MAX_REASSEMBLIES = 256  # messages of which some fragments are missing
 MAX_REASSEMBLIES_PER_LINK = 32  # so that one neighbour cannot take the room of all
 MAX_REASSEMBLY_BYTES = 4 << 20  # of all these messages together
+MAX_REASSEMBLY_BYTES_PER_LINK = 1 << 20  # for the same reason
 
 # --- lookups ----------------------------------------------------------------------------------------
 LOOKUP_REQUESTS = 96  # of one lookup, at most: with 60 % of the peers silent the longest lookups need that many
@@ -167,6 +168,7 @@ MAX_QUEUED_BYTES = 1 << 20  # of these; above it the connection is not read on
 assert MAX_MESSAGE_SIZE < 1 << 24, "a frame's length has 24 bits (RFC 6940 6.6.2)"
 assert MAX_LINKS * LINK_GENERATIONS <= 1 << 15, "a link number must fit a compact Destination (RFC 6940 6.3.2.2)"
 assert OUTBOX_SIZE > MAX_MESSAGE_SIZE + FRAME_HEADER_SIZE, "the largest message must fit an empty outbox"
+assert MAX_MESSAGE_SIZE <= MAX_REASSEMBLY_BYTES_PER_LINK, "the largest message must fit, in whatever pieces it comes"
 assert RTO_FLOOR <= RTO_CEILING <= LINK_RETENTION
 assert REPLICAS < NEIGHBOURS_EACH_SIDE, "a peer must know the replica set of its predecessors"
 assert STREAM_IDLE_SPACE < 25

@@ -9,7 +9,7 @@ from tests.core.neighbours import Neighbours
 from tests.core.outside import Outside, node
 from tests.reference import wire as reference
 from xor_fast import limits
-from xor_fast.core.fragments import cut
+from xor_fast.core.fragments import Reassembly, cut
 from xor_fast.messages import Code, ForwardingOption, Message, PingReq
 
 OPTION = bytes([9, 0, 0, 3]) + b"opt"
@@ -184,6 +184,26 @@ def test_without_room_the_message_is_dropped_and_others_get_through(monkeypatch:
     for _ in range(10):
         outside.send(by_hand(outside.message(Code.PING_REQ, PingReq(bytes(2000))), 1000)[0])
     assert len(outside.node.fragments) <= 5
+
+
+@pytest.mark.req("link.fragment-overflow")
+def test_one_link_does_not_take_the_room_of_all() -> None:
+    """Of messages that may be large: a piece of each, far from its beginning, and never the rest."""
+    large = limits.MAX_MESSAGE_SIZE
+    dropped: list[str] = []
+    reassembly = Reassembly(15.0, large, dropped.append)
+
+    def piece(number: int, at: int) -> bytes:
+        field = 0x80000000 | at
+        return reference.message(TO, VIA, transaction_id=number, fragment=field, body=b"", rest=bytes(100))
+
+    for number in range(40):
+        reassembly.join(0.0, 1, piece(number, large - 1000))
+    assert set(dropped) == {"drop_fragments_no_room"}
+    dropped.clear()
+    for link in (2, 3):
+        reassembly.join(0.0, link, piece(99, large - 1000))
+    assert not dropped
 
 
 def test_random_cuts_in_random_order(rng: random.Random) -> None:

@@ -166,7 +166,8 @@ class Reassembly:
         return made
 
     def _check_room(self, key: _Key) -> None:
-        if self._bytes > limits.MAX_REASSEMBLY_BYTES:
+        of_link = sum(len(known.content) for other, known in self._sets.items() if other.link == key.link)
+        if self._bytes > limits.MAX_REASSEMBLY_BYTES or of_link > limits.MAX_REASSEMBLY_BYTES_PER_LINK:
             self._count("drop_fragments_no_room")
             self._forget(key)
 
