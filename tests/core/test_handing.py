@@ -57,6 +57,19 @@ def test_a_value_from_one_who_is_not_its_owner_goes_on_to_the_owner(around: Neig
         assert len(around.asked_of(owner, Code.STORE_REQ)) == expected
 
 
+def test_what_this_peer_would_let_go_of_is_refused(around: Neighbours) -> None:
+    """While it sees one more between the owner and itself, dead maybe: else the owner would count on a copy that goes,
+    and had no reason to send it again."""
+    owner, first, second = [around.member(BEFORE_OURS[:8] + bytes([n]) * 8) for n in (1, 2, 3)]
+    around.enter(owner, first, second)
+    replica = store(value(owner, b"v"), replica=2, counter=1)
+    assert error_code(around.put(owner, Code.STORE_REQ, replica)) == ErrorCode.FORBIDDEN
+    around.leave(first)
+    assert around.put(owner, Code.STORE_REQ, replica)[-1].code == Code.STORE_ANS
+    around.wait(limits.REPLICA_RETRY + limits.HOLD_DOWN)
+    assert len(around.node.storage) == 1
+
+
 def test_a_joiner_that_brings_a_newer_value_is_let_in(around: Neighbours) -> None:
     """It was a peer before, and has its disk: what we hand it is too old for it, and it need not take it."""
     writer, joiner = around.members[0], around.member(BEFORE_OURS)

@@ -113,9 +113,11 @@ class Replication:
         ring = self._node.ring
         if not ring.joined:
             return sender == self._node.topology.admitting_peer  # handover to us, notes 5.5
-        members = ring.replica_set(resource, limits.REPLICAS + 1)  # one more than needed: views differ under churn
-        if self._node.node_id not in members or sender not in ring:
+        if self._is_far(resource):
+            return False  # we would let go of it, and the sender count on us: it tries again when it sees what we see
+        if sender not in ring:
             return False  # only peers replicate; one that is new to us will try again when we have met
+        members = ring.replica_set(resource, limits.REPLICAS + 1)  # one more than needed: views differ under churn
         return sender in members or ids.between(resource, sender, members[-1])
 
     def ask_for(self, now: float, holder: bytes, resource: bytes, kinds: Iterable[int]) -> None:
