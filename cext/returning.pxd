@@ -34,14 +34,18 @@ cdef struct Saved:
 cdef struct Returns:
     Saved* table
     size_t count                # a power of two
+    size_t max_size             # of a way
     uint64_t issued
     double lifetime
     uint8_t secret[SECRET_SIZE + 8]
 
 
-cdef inline bint open_returns(Returns* r, size_t count, double lifetime, const uint8_t* secret) noexcept nogil:
+cdef inline bint open_returns(
+    Returns* r, size_t count, size_t max_size, double lifetime, const uint8_t* secret
+) noexcept nogil:
     r.table = <Saved*>calloc(count, sizeof(Saved))
     r.count = count
+    r.max_size = max_size
     r.lifetime = lifetime
     memcpy(r.secret, secret, SECRET_SIZE)
     return r.table != NULL
@@ -60,14 +64,14 @@ cdef inline Saved* save_way(
     Returns* r, const Id* previous, size_t id_length, const uint8_t* via, size_t via_size, double now
 ) noexcept nogil:
     """Keep the way to the previous hop and back along the via list, for as long as a request lives. NULL: there is no
-    room, since none may be given up before its time."""
+    room, since none may be given up before its time, or it is too long."""
     cdef Saved* saved = &r.table[r.issued % r.count]
     cdef Reader entries = reader(via, via_size, 0)
     cdef Destination entry
     cdef uint8_t digest[20]
     cdef uint8_t* out
     cdef size_t size = 2 + id_length + via_size
-    if saved.until > now:
+    if saved.until > now or size > r.max_size:
         return NULL
     out = <uint8_t*>realloc(saved.way, size)
     if out == NULL:

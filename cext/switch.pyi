@@ -45,7 +45,7 @@ class ViaLists(IntEnum):
     """With two bytes there: the slot of the link it came over, and the slot's generation (6.3.2.2)."""
     STATE = 2
     """With an opaque id in the place of a via list of several entries, which is kept here as long as a request lives.
-    When there is no room for one more: as WHOLE, and counted as via_not_shortened."""
+    When there is no room for one more, or none for one so long: as WHOLE, and counted as via_not_shortened."""
 
 class Received(NamedTuple):
     """A message in the inbox, whole and exactly as received: own entries ahead of the last Destination included."""

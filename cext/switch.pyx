@@ -132,6 +132,7 @@ cdef size_t OUTBOX_SIZE = limits.OUTBOX_SIZE
 cdef size_t MAX_DESTINATIONS = limits.MAX_DESTINATIONS
 cdef size_t MAX_VISITS = limits.MAX_VISITS
 cdef size_t RETURN_STATES = limits.RETURN_STATES
+cdef size_t RETURN_STATE_SIZE = limits.RETURN_STATE_SIZE
 cdef size_t MAX_HEADER_GROWTH = limits.MAX_HEADER_GROWTH
 cdef double RTO_FLOOR = limits.RTO_FLOOR
 cdef double RTO_CEILING = limits.RTO_CEILING
@@ -202,7 +203,8 @@ cdef class Switch:
             if len(secret) != SECRET_SIZE:
                 raise ValueError(f"secret has {len(secret)} bytes; it has to be {SECRET_SIZE} random ones")
             if not open_returns(
-                &self.returns, RETURN_STATES, request_lifetime, <const uint8_t*>PyBytes_AS_STRING(secret)
+                &self.returns, RETURN_STATES, RETURN_STATE_SIZE, request_lifetime,
+                <const uint8_t*>PyBytes_AS_STRING(secret)
             ):
                 raise MemoryError
         self.via_lists = ViaLists(via_lists)

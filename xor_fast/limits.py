@@ -23,6 +23,7 @@ MAX_LINKS_PER_NODE = 4  # simultaneous connections one Node-ID may hold: crossin
 OUTBOX_SIZE = 2 << 20  # bytes waiting for one link; above it messages for that link are dropped
 LINK_BACKLOG_MARK = 4 << 20  # bytes the driver lets a transport buffer before it calls the link full
 RETURN_STATES = 4096  # ways back kept for shortened via lists; a power of two
+RETURN_STATE_SIZE = MAX_DESTINATIONS * 22  # bytes of one: that many of the longest Node-IDs, so 6 MB in all
 INBOX_MESSAGES = 1024  # messages for ourselves waiting within one turn
 TRANSIT_ERRORS_PER_SECOND = 100  # Errors made for messages that are not for us: each costs a signature
 HANDSHAKE_TIMEOUT = 5.0  # TLS; uvloop's own default of 60 s lets silent clients pile up
@@ -166,6 +167,7 @@ MAX_QUEUED_STANZAS = 1024  # received and not yet taken by the application
 MAX_QUEUED_BYTES = 1 << 20  # of these; above it the connection is not read on
 
 assert MAX_MESSAGE_SIZE < 1 << 24, "a frame's length has 24 bits (RFC 6940 6.6.2)"
+assert RETURN_STATES & (RETURN_STATES - 1) == 0, "an opaque id has the low 32 bits of its number"
 assert MAX_LINKS * LINK_GENERATIONS <= 1 << 15, "a link number must fit a compact Destination (RFC 6940 6.3.2.2)"
 assert OUTBOX_SIZE > MAX_MESSAGE_SIZE + FRAME_HEADER_SIZE, "the largest message must fit an empty outbox"
 assert MAX_MESSAGE_SIZE <= MAX_REASSEMBLY_BYTES_PER_LINK, "the largest message must fit, in whatever pieces it comes"

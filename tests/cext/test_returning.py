@@ -97,6 +97,18 @@ def test_the_table_is_bounded_and_gives_up_nothing_before_its_time() -> None:
     assert give_answer(desk, 1.0 + LIFETIME, issued_id(limits.RETURN_STATES)) == [node(id_of(0x20)) + B]
 
 
+def test_a_way_of_odd_length_is_not_kept() -> None:
+    """A table of them would take as much memory as whoever writes them likes."""
+    desk = desk_with(ViaLists.STATE)
+    room = limits.RETURN_STATE_SIZE - len(node(id_of(0x20)))
+    fits = [opaque(bytes(room % 257 - 3)), *[opaque(bytes(254))] * (room // 257)]
+    for via, count in ((fits, 1), ([*fits, A], 0)):
+        assert len(b"".join(via)) == room + (0 if count else len(A))
+        left = passed_on(desk, via)
+        assert left == (issued_id(0) if count else b"".join(via) + node(id_of(0x20)))
+    assert desk.switch.counters["via_not_shortened"] == 1
+
+
 @pytest.mark.req("fwd.opaque-authentic", "fwd.opaque-unknown")
 def test_an_id_of_which_any_bit_is_changed_leads_nowhere() -> None:
     desk = desk_with(ViaLists.STATE)

@@ -312,10 +312,10 @@ class ReferenceSwitch:
             return via_list + (0x8000 + number).to_bytes(2, "big")
         if self.via_lists == 2 and via_list:
             living = [since for since, _ in self.ways.values() if self.now < since + 15]
-            if len(living) < limits.RETURN_STATES:
+            whole = via_list + wire.node(source.node_id)
+            if len(living) < limits.RETURN_STATES and len(whole) <= limits.RETURN_STATE_SIZE:
                 code = hashlib.sha1(self.secret + self.issued.to_bytes(8, "big")).digest()[:12]
                 opaque_id = (self.issued % 2**32).to_bytes(4, "big") + code
-                whole = via_list + wire.node(source.node_id)
                 self.ways[opaque_id] = self.now, wire.entries(whole)[::-1]
                 self.issued += 1
                 self.counters["via_shortened"] += 1
