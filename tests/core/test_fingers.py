@@ -94,14 +94,18 @@ def test_a_finger_that_is_lost_is_searched_for_at_once_if_reactive(reactive: boo
 
 
 @pytest.mark.req("topo.finger-128", "topo.finger-16")
-@pytest.mark.parametrize("fingers", [16, 128])
-def test_as_many_as_the_tuning_says(fingers: int) -> None:
-    """A peer at the start of each range, down to the one next to our own Node-ID."""
+@pytest.mark.parametrize(("tuning", "fingers"), [(Tuning(3), 16), (Tuning(3, fingers=128), 128)])
+def test_sixteen_unless_the_tuning_says_otherwise(tuning: Tuning, fingers: int) -> None:
+    """What is missing as far as the neighbours do not cover it; then a peer at the start of each range."""
     identity = FakeIdentity(OURS, b"node@outside.example")
-    node = Node(OVERLAY, identity, FakeVerifier(), Random(1), tuning=Tuning(3, fingers))  # type: ignore[arg-type]
+    node = Node(OVERLAY, identity, FakeVerifier(), Random(1), tuning=tuning)  # type: ignore[arg-type]
+    for distance in (-3, -2, -1, 1, 2, 3):  # finger 1 is there, and what begins behind 3 is not
+        node.ring.add((OWN + distance).to_bytes(16, "big"))
+    assert node.topology.fingers.invalid() == list(range(2, min(fingers, 126) + 1))
     for i in range(1, 129):
         node.ring.add(((OWN + 2 ** (128 - i)) % 2**128).to_bytes(16, "big"))
     table = node.topology.fingers.table()
     assert sorted(table) == list(range(1, fingers + 1))
     for i, node_id in table.items():
         assert (int.from_bytes(node_id, "big") - OWN) % 2**128 == 2 ** (128 - i)
+    assert node.topology.fingers.invalid() == []

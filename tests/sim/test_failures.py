@@ -211,7 +211,7 @@ def test_a_host_without_power_is_missed_by_the_kernels_of_the_others(seed: int) 
 # --- fingers --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.req("topo.finger-refresh", "topo.finger-16")
+@pytest.mark.req("topo.finger-refresh")
 def test_every_range_with_somebody_in_it_has_a_finger(seed: int) -> None:
     overlay = Overlay(32, seed, tuning=Tuning(neighbours_each_side=3))
     for host in overlay.hosts:

@@ -152,16 +152,25 @@ def test_a_walk_by_route_query_ends_at_the_owner(seed: int) -> None:
 
 
 @pytest.mark.req("topo.update-uptime")
-def test_uptime_is_the_same_in_an_update_and_in_a_probe(seed: int) -> None:
-    overlay = Overlay(8, seed)
-    one, other = linked_pair(overlay)
+def test_uptime_counts_from_the_join_in_updates_of_each_type_and_in_a_probe(seed: int) -> None:
+    overlay = Overlay(24, seed, tuning=Tuning(neighbours_each_side=3))
+    peer = overlay.add(24)
+    overlay.join(peer)
+    since = overlay.world.now
+    ring = sorted(overlay.hosts, key=number_of)
+    before, behind = (ring[(ring.index(peer) + step) % 25] for step in (-1, 1))
     overlay.world.run(100)
     with traced(overlay.world) as trace:
-        update = full_update(overlay, other, one, trace)
-    probe = asked(overlay, one, other, Code.PROBE_REQ, ProbeReq((ProbeInformationType.UPTIME,)))
-    assert isinstance(probe, ProbeAns)
-    assert abs(probe.probe_info[0].value - update.uptime) <= 2
-    assert update.uptime >= 100
+        probe = asked(overlay, behind, peer, Code.PROBE_REQ, ProbeReq((ProbeInformationType.UPTIME,)))
+        assert isinstance(probe, ProbeAns)
+        assert abs(probe.probe_info[0].value - (overlay.world.now - since)) <= 2
+        full_update(overlay, peer, behind, trace)
+        overlay.world.kill(before)
+        overlay.world.run(2)
+    updates = trace.of(Code.UPDATE_REQ, peer)
+    assert {body(sent).type for sent in updates} == {1, 2, 3}
+    for sent in updates:
+        assert abs(body(sent).uptime - (sent.at - since)) <= 2
 
 
 @pytest.mark.req("topo.not-self")
