@@ -15,7 +15,6 @@ from xor_fast.messages import (
     ChordLeaveData,
     ChordLeaveType,
     Code,
-    DestinationType,
     LeaveReq,
     StatAns,
     StatReq,
@@ -100,15 +99,15 @@ def test_new_replicas_are_made_thirty_seconds_after_a_successor_failed_not_befor
 def test_a_closer_peer_is_attached_to_through_the_one_that_named_it(seed: int) -> None:
     overlay = Overlay(24, seed, tuning=Tuning(neighbours_each_side=3))
     one = overlay.hosts[9]
+    lost = [after(overlay, one, 1), after(overlay, one, 2)]
     with traced(overlay.world) as trace:
-        cut(overlay, one, after(overlay, one, 1))
-        cut(overlay, one, after(overlay, one, 2))
+        for other in lost:
+            cut(overlay, one, other)
         overlay.world.run(25)
-    attaches = [sent for sent in trace.of(Code.ATTACH_REQ) if sent.to[-1].type == DestinationType.NODE]
+    broken = [{node(one), node(other)} for other in lost]
+    attaches = [sent for sent in trace.of(Code.ATTACH_REQ) if {node(sent.sender), sent.to[-1]} in broken]
     assert attaches
     for sent in attaches:
-        if len(sent.to) == 1:  # a finger, found by Ping
-            continue
         informer, target = sent.to
         named = [
             update.message.body
@@ -213,12 +212,15 @@ def test_a_host_without_power_is_missed_by_the_kernels_of_the_others(seed: int) 
 
 @pytest.mark.req("topo.finger-refresh")
 def test_every_range_with_somebody_in_it_has_a_finger(seed: int) -> None:
+    """Periodic recovery alone replaces those that died."""
     overlay = Overlay(32, seed, tuning=Tuning(neighbours_each_side=3))
     for host in overlay.hosts:
-        host.node.overlay = msgspec.structs.replace(overlay.world.overlay, ping_interval=5.0)
+        host.node.overlay = msgspec.structs.replace(overlay.world.overlay, ping_interval=5.0, reactive=False)
         host.node.topology.fingers._schedule(overlay.world.now)
         overlay.world.drain(host)
-    overlay.world.run(200)
+    for victim in Random(seed).sample(overlay.hosts, 8):
+        overlay.world.kill(victim)
+        overlay.world.run(700)  # the others learn their new neighbours from the periodic Updates
     missing = total = 0
     for host in overlay.hosts:
         own, table = number_of(host), host.node.topology.fingers.table()
@@ -263,6 +265,9 @@ def test_a_leaver_tells_both_sides_what_they_need(seed: int) -> None:
     own = ring.index(leaver)
     behind = tuple(ring[(own + step) % 24].node.node_id for step in (1, 2, 3))
     before = tuple(ring[own - step].node.node_id for step in (1, 2, 3))
+    linked = {
+        host.node.node_id for connection in leaver.links.values() for host in connection.hosts if host is not leaver
+    }
     with traced(overlay.world) as trace:
         leaver.node.leave(overlay.world.now)
         overlay.world.drain(leaver)
@@ -271,6 +276,7 @@ def test_a_leaver_tells_both_sides_what_they_need(seed: int) -> None:
     for sent in trace.of(Code.LEAVE_REQ, leaver):
         assert isinstance(sent.message.body, LeaveReq)
         told[sent.receiver.node.node_id] = sent.message.body.overlay_specific_data
+    assert set(told) == linked > {*before, *behind}
     for node_id in before:
         assert codec.decode_struct(ChordLeaveData, told[node_id], 16) == ChordLeaveData(
             ChordLeaveType.FROM_SUCC, behind
