@@ -6,6 +6,7 @@ A place is one key of one user. Each place has one writer, whose storage times t
 from collections.abc import Iterator
 
 from xor_fast.core.node import Fetched
+from xor_fast.core.values import Held
 from xor_fast.messages import DataModel
 from xor_fast.sim.storm import Machine, Storm
 from xor_fast.sim.world import Host
@@ -54,6 +55,7 @@ class Promises:
         self.losses_excused: int = 0
         self._storm = storm
         self._seen: dict[Host, dict[Spot, tuple[int, bool, bytes]]] = {}
+        self._there: dict[Host, list[Held]] = {}
         self._calm = 0.0  # seconds without a fault that may hinder repair
         self._calm_at = 0.0
         self._disturbed_until = 0.0
@@ -117,6 +119,10 @@ class Promises:
 
     def look(self, host: Host) -> None:
         """After an event at a host: what it holds now, compared with what it held before."""
+        there = _values(host) if host.alive else []
+        if there == self._there.get(host):
+            return  # the very same ones: a `Held` is not rewritten, another takes its place
+        self._there[host] = there
         before = self._seen.get(host, {})
         after = contents(host) if host.alive else {}
         if after == before:
@@ -141,6 +147,7 @@ class Promises:
     def gone(self, host: Host, with_disk: bool) -> None:
         """A host was stopped; its values stay on its disk, or not."""
         machine = self._storm.machine_of[host]
+        self._there.pop(host, None)
         for spot, (time, *_) in self._seen.pop(host, {}).items():
             place = self.places[spot]
             if with_disk:
@@ -207,6 +214,12 @@ class Promises:
 
     def _wrong(self, text: str) -> None:
         self.problems.append(f"{self._storm.now:.3f} {text}")
+
+
+def _values(host: Host) -> list[Held]:
+    everywhere = bytes(16)
+    shelves = host.node.storage.shelves.within(everywhere, everywhere)
+    return [held for shelf in shelves for held in shelf.values.values()]
 
 
 def contents(host: Host) -> dict[Spot, tuple[int, bool, bytes]]:
