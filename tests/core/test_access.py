@@ -120,6 +120,7 @@ class Storer:
         if isinstance(self.answer, ErrorResponse):
             return self.answer.error_code
         assert isinstance(self.answer, StoreAns)
+        self.counter = self.answer.kind_responses[0].generation_counter
         return 0
 
 
@@ -181,7 +182,7 @@ def test_node_multiple(storer: Storer) -> None:
     assert storer.store(MULTIPLE, place(second.node_id + b"\2"), first) == FORBIDDEN
 
 
-@pytest.mark.req("access.both-signers", "storage.check-request-authorised")
+@pytest.mark.req("access.both-signers", "storage.check-request-authorised", "storage.check-value-authorised")
 def test_an_original_store_needs_the_right_of_both_signers(storer: Storer) -> None:
     ours = place(b"us@overlay.example")
     assert storer.store(USER, ours, US, sender=OTHER) == FORBIDDEN  # a value of ours, brought by somebody
@@ -190,19 +191,32 @@ def test_an_original_store_needs_the_right_of_both_signers(storer: Storer) -> No
 
 
 @pytest.mark.req("access.replica-signer")
-def test_a_replica_needs_the_right_of_its_writer_and_a_plausible_sender(storer: Storer) -> None:
+def test_a_replica_needs_a_plausible_sender(storer: Storer) -> None:
     ours = place(b"us@overlay.example")
     assert storer.store(USER, ours, US, replica=1) == FORBIDDEN  # nobody of the ring has sent it
     assert "no part" in _said(storer)
 
 
-@pytest.mark.req("access.authorize-before-store", "storage.check-value-authorised")
+@pytest.mark.req("access.authorize-before-store")
 def test_what_is_refused_has_touched_nothing(storer: Storer) -> None:
+    """Neither an empty place, nor a value that is there and its counter."""
     ours = place(b"us@overlay.example")
+    shelves = storer.node.storage.shelves
     for _ in range(5):
-        storer.store(USER, ours, OTHER)
-        storer.store(USER, ours, US, signature=UNSIGNED)
-    assert len(storer.node.storage) == len(storer.node.storage.shelves) == storer.node.storage.shelves.bytes == 0
+        assert storer.store(USER, ours, OTHER) == FORBIDDEN
+        assert storer.store(USER, ours, US, signature=UNSIGNED) == FORBIDDEN
+    assert len(storer.node.storage) == len(shelves) == shelves.bytes == 0
+    assert storer.store(USER, ours, US) == 0
+    before = storer.node.storage.shelf(ours, USER), shelves.bytes
+    assert before[0] is not None
+    held = dict(before[0].values)
+    for _ in range(5):
+        assert storer.store(USER, ours, OTHER) == FORBIDDEN
+        assert storer.store(USER, ours, US, sender=OTHER) == FORBIDDEN
+    assert (storer.node.storage.shelf(ours, USER), shelves.bytes) == before
+    assert before[0].values == held
+    assert storer.store(USER, ours, US) == 0
+    assert storer.counter == 2
 
 
 @pytest.mark.req("storage.refuse-unsigned", "storage.check-value-signature")

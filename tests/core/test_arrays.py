@@ -192,7 +192,6 @@ def test_stat_tells_of_array_entries(arrays: Arrays) -> None:
     ]
 
 
-@pytest.mark.req("storage.gap-not-replicated")
 def test_what_is_over_leaves_a_gap_and_nothing_on_the_disk(arrays: Arrays) -> None:
     arrays.put(0, b"short", lifetime=5)
     arrays.put(1, b"long")

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from tests.core.neighbours import BEFORE_OURS, DICTIONARY, NOW_MS, PLACE, Neighbours, error_code, store, value
+from tests.core.neighbours import ARRAY, BEFORE_OURS, DICTIONARY, NOW_MS, PLACE, Neighbours, error_code, store, value
 from tests.core.outside import OURS, resource
 from xor_fast.cext import codec, ids
 from xor_fast.core.node import Fetched, NewValue, Stored
 from xor_fast.errors import ErrorCode, RequestFailed
 from xor_fast.messages import (
     UNSIGNED,
+    ArrayEntry,
     Code,
     DataValue,
     DictionaryEntry,
@@ -22,6 +23,7 @@ from xor_fast.messages import (
     StoreAns,
     StoredData,
     StoredDataSpecifier,
+    StoreKindData,
     StoreKindResponse,
     StoreReq,
 )
@@ -72,6 +74,28 @@ def test_what_is_passed_on_has_lived_here(around: Neighbours) -> None:
     around.wait(0.1)
     (data,) = the_store(around, near).kind_data[0].values
     assert data.lifetime in (959, 960)
+
+
+@pytest.mark.req("storage.gap-not-replicated")
+def test_what_is_over_is_not_replicated_and_neither_is_the_gap_it_leaves(around: Neighbours) -> None:
+    writer, near, far = around.members[0], around.members[3], around.members[4]
+    around.enter(writer)
+
+    def entry(index: int, lifetime: int) -> StoredData:
+        plain = ArrayEntry(index, DataValue(True, b"%d" % index))
+        signed = codec.value_signature_input(PLACE, ARRAY, NOW_MS, plain, writer.signer)
+        return StoredData(NOW_MS, lifetime, plain, writer.sign(signed))
+
+    entries = tuple(entry(index, lifetime) for index, lifetime in enumerate((1000, 5, 1000, 31)))
+    around.put(writer, Code.STORE_REQ, StoreReq(PLACE, 0, (StoreKindData(ARRAY, 0, entries),)), resource(PLACE))
+    around.wait(30.5)  # one is long over, and another has no whole second left
+    around.enter(near, far)
+    around.wait(0.1)
+    for member in (near, far):
+        stores = [request.body for request in around.asked_of(member, Code.STORE_REQ)]
+        sent = [data for body in stores for data in body.kind_data[0].values]  # type: ignore[union-attr]
+        assert [data.value for data in sent] == [entries[0].value, entries[2].value]
+        assert all(data.lifetime > 0 and data.signature.signature_value for data in sent)
 
 
 @pytest.mark.req("storage.replica-expected", "storage.check-replica-source")
