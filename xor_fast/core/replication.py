@@ -195,8 +195,9 @@ class Replication:
             self._next_mark += 1
             mark = self._marks[target] = self._next_mark
         if mark not in held.copies:
-            valid = self._marks.values() if len(held.copies) > 2 * limits.REPLICAS else held.copies
-            held.copies = (*(other for other in held.copies if other in valid), mark)
+            if len(held.copies) > 2 * limits.REPLICAS:
+                held.copies = tuple(other for other in held.copies if other in self._marks.values())
+            held.copies += (mark,)
 
     def _has_copy(self, held: "Held", target: bytes) -> bool:
         return self._marks.get(target, 0) in held.copies

@@ -81,21 +81,16 @@ class Shelves:
 
     def put(self, shelf: Shelf, held: Held) -> None:
         """In place of what is there."""
-        had_value = self._has_value(shelf.resource)
         there = shelf.values.get(held.key)
-        if there is not None:
-            self._forget(shelf, there)
         shelf.values[held.key] = held
-        shelf.existing += held.exists
-        self.values += 1
-        self.resources_with_values += self._has_value(shelf.resource) - had_value
+        self.values += there is None
+        self._more_exist(shelf, held.exists - (there is not None and there.exists))
         self._end(held.expires, shelf, held)
 
     def remove(self, now: float, shelf: Shelf, held: Held) -> None:
-        had_value = self._has_value(shelf.resource)
         del shelf.values[held.key]
-        self._forget(shelf, held)
-        self.resources_with_values += self._has_value(shelf.resource) - had_value
+        self.values -= 1
+        self._more_exist(shelf, -held.exists)
         if not shelf.values:
             self.remember(now, shelf)
 
@@ -104,12 +99,12 @@ class Shelves:
         shelf.empty_since = now
         self._end(now + limits.COUNTER_MEMORY, shelf, None)
 
-    def _forget(self, shelf: Shelf, held: Held) -> None:
-        shelf.existing -= held.exists
-        self.values -= 1
-
-    def _has_value(self, resource: bytes) -> bool:
-        return any(shelf.existing for shelf in self._kinds[resource].values())
+    def _more_exist(self, shelf: Shelf, more: int) -> None:
+        had, shelf.existing = shelf.existing, shelf.existing + more
+        if bool(had) != bool(shelf.existing):
+            kinds = self._kinds[shelf.resource].values()
+            if not any(other.existing for other in kinds if other is not shelf):
+                self.resources_with_values += 1 if shelf.existing else -1
 
     def bytes_of(self, user_name: bytes) -> int:
         return self._users[user_name]
