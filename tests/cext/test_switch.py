@@ -931,6 +931,8 @@ class Pair:
         assert self.fast.node_of(link) == self.slow.links[link].node_id
 
     def held(self, peer: int, whole: bytes) -> None:
+        if self.slow.links[self.desk.link[peer]].node_id is None:
+            return  # nothing of an unattached link is held
         self.fast.pass_held(1.0, self.desk.link[peer], whole)
         self.slow.pass_held(self.desk.link[peer], whole)
 
