@@ -34,12 +34,12 @@ def main(arguments: Sequence[str]) -> int:
         return _minimise(options.minimise)
     if options.plan is not None:
         plan = msgspec.json.decode(options.plan.read_bytes(), type=Plan)
-        return _tell([torture(plan.seed, plan.faults)], options.json)
+        return _tell([_say(torture(plan.seed, plan.faults), options.json)], options.json)
     with _progress(options.json) as progress:
         task = progress.add_task("seeds", total=options.seeds)
         outcomes = []
         for outcome in _run(range(options.first, options.first + options.seeds), options.jobs):
-            outcomes.append(outcome)
+            outcomes.append(_say(outcome, options.json))
             progress.update(task, advance=1, description="seeds" if outcome.ok else f"seed {outcome.seed} failed")
     return _tell(outcomes, options.json)
 
@@ -71,11 +71,16 @@ def _progress(quiet: bool) -> Progress:
     return Progress(*columns, *times, console=console, disable=quiet or not console.is_terminal)
 
 
+def _say(outcome: Outcome, as_json: bool) -> Outcome:
+    """At once: a campaign that is broken off has told what it found."""
+    if as_json:
+        print(msgspec.json.encode(outcome).decode(), flush=True)
+    return outcome
+
+
 def _tell(outcomes: list[Outcome], as_json: bool) -> int:
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if as_json:
-        for outcome in outcomes:
-            print(msgspec.json.encode(outcome).decode())
         return 1 if failed else 0
     for outcome in failed:
         for violation in outcome.violations[:6]:
