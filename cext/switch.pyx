@@ -547,7 +547,6 @@ cdef class Switch:
         cdef Id key
         p.target = NULL
         p.stripped = 0
-        p.inserted = p.way
         p.inserted_size = 0
         while read_destination(&r, &entry):
             if entry.type == OPAQUE_ID:
@@ -665,7 +664,7 @@ cdef class Switch:
             c.added = p.via
             c.added_size = self.shorten(p, via, &c) if via != NULL else 0
             c.stripped = p.stripped
-            c.inserted = p.inserted
+            c.inserted = p.inserted if p.inserted_size > 0 else p.way
             c.inserted_size = p.inserted_size
             size = changed_size(p.size, &p.header, &c)
         else:
@@ -711,7 +710,6 @@ cdef class Switch:
         p.size = <size_t>PyBytes_GET_SIZE(message)
         p.target = NULL
         p.stripped = 0
-        p.inserted = p.way
         p.inserted_size = 0
         p.now = INFINITY
         cdef Reader r = reader(p.message, p.size, 0)

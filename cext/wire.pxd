@@ -271,7 +271,8 @@ cdef inline void write_forwarded(
     store_u16(out + 34, <uint16_t>(h.destination_size - stripped))
     out += after_via
     if via != NULL:
-        out += write_node(out, via, id_length)
+        write_node(out, via, id_length)
+        out += grown
     memcpy(out, message + rest, size - rest)
 
 
