@@ -52,7 +52,7 @@ class Split:
         return True
 
 
-@pytest.mark.req("topo.partition-probe", "topo.partition-ping", "topo.partition-heal")
+@pytest.mark.req("topo.partition-probe", "topo.partition-ping")
 @pytest.mark.parametrize("reactive", [True, False])
 @pytest.mark.parametrize("peers", [6, 40])
 def test_two_halves_are_one_ring_again_within_two_periods(peers: int, reactive: bool, seed: int) -> None:

@@ -247,7 +247,7 @@ def test_a_killed_peer_comes_back_with_the_same_identity(seed: int) -> None:
         assert overlay.found(again, user) == [user.name.encode()]
 
 
-@pytest.mark.req("topo.partition-probe", "topo.partition-ping", "topo.partition-heal")
+@pytest.mark.req("topo.partition-probe", "topo.partition-ping")
 def test_two_halves_find_each_other_again(seed: int) -> None:
     overlay = Overlay(8, seed, tuning=Tuning(hold_down=1.0))
     users = overlay.hosts

@@ -60,7 +60,7 @@ def by_id(overlay: Overlay, node_id: bytes) -> Host:
 # --- what they say ----------------------------------------------------------------------------------
 
 
-@pytest.mark.req("topo.update-types", "topo.update-propagate", "topo.update-second-case")
+@pytest.mark.req("topo.update-types", "topo.update-propagate")
 def test_each_kind_of_update_goes_to_those_it_is_for(seed: int) -> None:
     """A peer is killed: each of its neighbours tells every node it is linked with, neighbours what they need."""
     overlay = Overlay(32, seed, tuning=Tuning(neighbours_each_side=3))

@@ -1,0 +1,40 @@
+"""What a peer does about a stranger that answers for its place (RFC 6940 10.7.4.4), seen from its links."""
+
+from typing import Any
+
+import pytest
+
+from tests.core.neighbours import Neighbours, candidate
+from tests.core.outside import OURS, node, resource
+from xor_fast import limits
+from xor_fast.actions import Dial
+from xor_fast.cext import ids
+from xor_fast.messages import AttachReqAns, Code, PingAns
+from xor_fast.sim.fakes import FakeIdentity
+
+BOOTSTRAP = ("192.0.2.9", 6084)
+
+
+@pytest.mark.req("topo.partition-probe", "topo.partition-ping", "topo.partition-heal")
+def test_a_stranger_that_follows_us_is_attached_to_through_the_bootstrap_node_and_told_of_us() -> None:
+    desk = Neighbours()
+    desk.enter()
+    desk.node.topology.partition.bootstrap = (BOOTSTRAP,)
+    desk.node.actions()
+    desk.wait(1.3 * limits.PARTITION_PROBE)
+    (dial,) = [action for action in desk.node.actions() if isinstance(action, Dial)]
+    assert dial.addresses == (BOOTSTRAP,)
+    bootstrap, stranger = (FakeIdentity(OURS[:1] + bytes([n]) * 15, b"other@half.example") for n in (2, 1))
+    link = desk.node.link_up(desk.now, [bootstrap.certificate.der], dial.ticket)
+    desk.links[link] = bootstrap
+    (ping,) = desk.asked_of(bootstrap, Code.PING_REQ)
+    assert ping.header.destination_list == (resource(ids.successor_id(OURS)),)
+    fields: dict[str, Any] = {"transaction_id": ping.header.transaction_id, "signer": stranger}
+    desk.deliver(bootstrap, desk.message(Code.PING_ANS, PingAns(1, 1), **fields))
+    (attach,) = desk.asked_of(bootstrap, Code.ATTACH_REQ)
+    assert attach.header.destination_list == (node(bootstrap.node_id), node(stranger.node_id))
+    fields["transaction_id"] = attach.header.transaction_id
+    answer = AttachReqAns(b"", b"", b"active", (candidate(),), False)
+    desk.deliver(bootstrap, desk.message(Code.ATTACH_ANS, answer, **fields))
+    desk.connect(stranger)
+    assert desk.asked_of(stranger, Code.UPDATE_REQ)
