@@ -120,6 +120,7 @@ MAX_LIFETIME = 30 * 86400  # a value cannot pin memory longer than a month witho
 MAX_VALUES_PER_STORE = 64  # values in one StoreReq
 TOMBSTONE_FACTOR = 2  # nonexistent values kept: this many times max-count (notes 5.8)
 COUNTER_MEMORY = 86400.0  # generation counters outlive their values by this (notes 5.3)
+MAX_STORAGE_TIME = (1 << 64) - 1  # RFC 6940 7
 MAX_GENERATION = (1 << 64) - 1  # RFC 6940 7.4.1.1; the counter after it is 1
 MIN_STORED_META_DATA = 55  # one StoredMetaData with a SHA-256 digest (RFC 6940 7.4.3.2)
 MIN_STORED_DATA = 28  # one StoredData without its value: what an answer grows by at least (RFC 6940 7.1)

@@ -29,6 +29,8 @@ from xor_fast.messages import (
 )
 from xor_fast.sim.fakes import FakeIdentity
 
+LATEST = 2**64 - 1
+
 
 @pytest.fixture
 def around() -> Neighbours:
@@ -282,13 +284,15 @@ def test_a_removal_outlives_what_it_removes(wishing: Wishing) -> None:
 
 @pytest.mark.req("storage.generation-refetch")
 @pytest.mark.parametrize("refusal", [ErrorCode.GENERATION_COUNTER_TOO_LOW, ErrorCode.DATA_TOO_OLD])
-def test_who_is_refused_learns_what_is_there_and_writes_something_newer(wishing: Wishing, refusal: ErrorCode) -> None:
+@pytest.mark.parametrize(("time", "next_time"), [(NOW_MS + 10**7, NOW_MS + 10**7 + 1), (LATEST, LATEST)])
+def test_who_is_refused_learns_what_is_there_and_writes_something_newer(
+    wishing: Wishing, refusal: ErrorCode, time: int, next_time: int
+) -> None:
+    """As long as there can be something newer."""
     first = wishing.store(NewValue(OURS, b"v", 60), generation=5)
     assert wishing.request.body.kind_data[0].generation_counter == 5  # type: ignore[union-attr]
-    theirs = codec.value_signature_input(
-        wishing.place, DICTIONARY, NOW_MS + 10**7, first.value, wishing.node.identity.signer
-    )  # type: ignore[arg-type]
-    newer = StoredData(NOW_MS + 10**7, 60, first.value, wishing.node.identity.sign(theirs))
+    theirs = codec.value_signature_input(wishing.place, DICTIONARY, time, first.value, wishing.node.identity.signer)  # type: ignore[arg-type]
+    newer = StoredData(time, 60, first.value, wishing.node.identity.sign(theirs))
     wishing.answer_to(wishing.owner, wishing.request, Code.ERROR, ErrorResponse(refusal))
     wishing.drain()
     (asked,) = [message for _, message in wishing.received if message.code == Code.FETCH_REQ]
@@ -298,7 +302,7 @@ def test_who_is_refused_learns_what_is_there_and_writes_something_newer(wishing:
     outcome = wishing.outcomes.pop()
     assert isinstance(outcome, RequestFailed)
     assert outcome.code == refusal
-    assert wishing.store(NewValue(OURS, b"w", 60)).storage_time == NOW_MS + 10**7 + 1
+    assert wishing.store(NewValue(OURS, b"w", 60)).storage_time == next_time
 
 
 @pytest.mark.req("fetch.verify", "fetch.discard-invalid")

@@ -183,6 +183,7 @@ class Writer:
         last, ends = self._last.get(place, (0, 0))
         wall = self._node.wall_ms(now)
         time = max(wall, last + 1)  # our clock may have stepped back; our values may not (7, notes 5.18)
+        time = min(time, limits.MAX_STORAGE_TIME)  # whoever wrote that has the last word: ours is refused
         # A removal has to outlive what it removes, wherever that may come back from (7.4.1.3).
         lifetime = value.lifetime if value.exists else max(value.lifetime, (ends - wall + 999) // 1000)
         self.remember(place, time, max(ends, wall + 1000 * lifetime))
