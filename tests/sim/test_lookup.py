@@ -6,11 +6,13 @@ from functools import partial
 import pytest
 
 from tests.sim.overlays import Overlay
+from tests.sim.trace import traced
 from xor_fast.cext import ids, wire
 from xor_fast.cext.switch import ViaLists
 from xor_fast.core.node import Fetched
 from xor_fast.core.tuning import Tuning
 from xor_fast.errors import RequestFailed
+from xor_fast.messages import Code, DestinationType, RouteQueryReq
 from xor_fast.sim.hostile import swallow
 from xor_fast.sim.world import Host
 
@@ -111,3 +113,18 @@ def test_overlays_that_shorten_via_lists_work_as_others_do(via_lists: ViaLists) 
     assert overlay.counted("lookup_requests") - before == len(overlay.hosts) ** 2
     assert overlay.counted("via_shortened") > 0
     assert overlay.counted("via_not_shortened") == overlay.counted("drop_opaque_id") == 0
+
+
+@pytest.mark.req("topo.route-query-flag")
+def test_the_route_queries_of_a_lookup_ask_for_no_update() -> None:
+    overlay = settled()
+    asker, users = overlay.hosts[0], overlay.hosts[1:8]
+    for host in overlay.hosts[8:30]:
+        silence(host)
+    with traced(overlay.world) as trace:
+        for user in users:
+            overlay.fetch(asker, user)
+    bodies = [sent.message.body for sent in trace.of(Code.ROUTE_QUERY_REQ, asker)]
+    lookups = [b for b in bodies if isinstance(b, RouteQueryReq) and b.destination.type == DestinationType.RESOURCE]
+    assert lookups
+    assert not any(body.send_update for body in lookups)

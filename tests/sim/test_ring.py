@@ -247,7 +247,6 @@ def test_a_killed_peer_comes_back_with_the_same_identity(seed: int) -> None:
         assert overlay.found(again, user) == [user.name.encode()]
 
 
-@pytest.mark.req("topo.partition-probe", "topo.partition-ping")
 def test_two_halves_find_each_other_again(seed: int) -> None:
     overlay = Overlay(8, seed, tuning=Tuning(hold_down=1.0))
     users = overlay.hosts
@@ -266,7 +265,6 @@ def test_two_halves_find_each_other_again(seed: int) -> None:
         assert overlay.found(first, user) == [user.name.encode()]
 
 
-@pytest.mark.req("topo.partition-heal")
 def test_the_first_peer_begins_anew_alone_and_gets_its_values_back(seed: int) -> None:
     """As quickstart after a kill: it knows nobody and has nothing, and the others find it before the hold-down ends."""
     overlay = next(
