@@ -65,7 +65,7 @@ def test_at_its_end_the_others_get_its_data_and_its_leave(overlay: ProcessOverla
     assert found_through(overlay, second) == overlay.users
 
 
-@pytest.mark.req("topo.partition-probe", "topo.partition-heal")
+@pytest.mark.req("topo.partition-probe")
 def test_it_comes_back_to_those_who_stayed_and_the_newest_values_win(overlay: ProcessOverlay) -> None:
     """Its saved values are older than what was stored meanwhile; those who stayed look for it as bootstrap node."""
     first = overlay.first
