@@ -62,7 +62,7 @@ _ALL = (
             nodes(1000),
             *_RING,
             Parameter("share", 0.6, share, "of the peers that hang"),
-            Parameter("rest", 60.0, seconds, "from then to the first lookup"),
+            Parameter("rest", 330.0, seconds, "from then to the first lookup; a hung peer is noticed within 300 s"),
         ),
         mute,
     ),
