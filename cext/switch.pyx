@@ -25,7 +25,6 @@ from xor_fast.cext.link cimport (
     note_received,
     open_frame,
     put_ack,
-    silence_change,
 )
 from xor_fast.cext.passage cimport (
     ACKED,
@@ -76,6 +75,7 @@ from xor_fast.cext.table cimport (
     index_links,
     link_at,
     links_of,
+    note_silence,
     open_table,
     remove_link,
     touch,
@@ -300,8 +300,8 @@ cdef class Switch:
     def silence_at(self):
         cdef double earliest = INFINITY
         cdef int i
-        for i in range(self.table.live_count):
-            earliest = min(earliest, silence_change(self.table.slots[self.table.live[i]].link))
+        for i in range(self.table.slot_count):
+            earliest = min(earliest, self.table.slots[i].silence)
         return earliest
 
     def silence_changes(self, double now):
@@ -309,10 +309,11 @@ cdef class Switch:
         cdef Link* link
         cdef int i
         for i in range(self.table.live_count):
-            link = self.table.slots[self.table.live[i]].link
-            if silence_change(link) <= now:
+            if self.table.slots[self.table.live[i]].silence <= now:
+                link = self.table.slots[self.table.live[i]].link
                 link.was_silent = not link.was_silent
                 link.speaks_again = False
+                note_silence(&self.table, link)
                 out.append((link.number, <bint>link.was_silent))
         return out
 
@@ -404,9 +405,9 @@ cdef class Switch:
             memcpy(&kept, p, sizeof(Kept))
             p += sizeof(Kept)
             out.append(
-                Received(
+                tuple.__new__(Received, (
                     kept.link, VERDICTS[kept.verdict], PyBytes_FromStringAndSize(<const char*>p, <Py_ssize_t>kept.size)
-                )
+                ))
             )
             p += kept.size
         self.inbox_count = 0
@@ -498,6 +499,7 @@ cdef class Switch:
         if frame[0] == ACK_FRAME:
             if note_acked(link, sequence, now, RTO_FLOOR, RTO_CEILING):
                 self.counts[ACKED] += 1
+                note_silence(&self.table, link)
             return
         self.counts[RECEIVED] += 1
         mask = note_received(link, sequence)
@@ -680,6 +682,7 @@ cdef class Switch:
         out = open_frame(target, size, now)
         if out == NULL:
             return DROP_NO_MEMORY
+        note_silence(&self.table, target)
         if is_changed:
             write_changed(out, p.message, p.size, &p.header, ttl, &c)
         else:

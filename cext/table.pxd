@@ -2,12 +2,13 @@
 the slot for it (RFC 6940 6.3.2.2); an index leads from a Node-ID to its link. Plain C functions, compiled into `switch`.
 """
 
+from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memmove
 
 from xor_fast.cext.ids cimport Id, equal
-from xor_fast.cext.link cimport NAMELESS, Link, release_link
+from xor_fast.cext.link cimport NAMELESS, Link, release_link, silence_change
 
 
 cdef enum:
@@ -18,6 +19,7 @@ cdef enum:
 cdef struct Slot:
     Link* link                  # NULL: free
     uint8_t generation          # of its next link
+    double silence              # its link's `silence_change`, side by side: asked for after every event of a driver
 
 
 cdef struct Table:
@@ -71,6 +73,7 @@ cdef inline bint grow(Table* t, int count) noexcept nogil:
     while t.slot_count < count:
         t.slots[t.slot_count].link = NULL
         t.slots[t.slot_count].generation = t.first_generation
+        t.slots[t.slot_count].silence = INFINITY
         t.slot_count += 1
     return True
 
@@ -116,6 +119,7 @@ cdef inline void remove_link(Table* t, Link* link) noexcept nogil:
     if link.is_dirty:
         t.dirty_count = without(t.dirty, t.dirty_count, slot)
     t.slots[slot].link = NULL
+    t.slots[slot].silence = INFINITY
     release_link(link)
     free(link)
     index_links(t)
@@ -183,6 +187,11 @@ cdef inline void touch(Table* t, Link* link) noexcept nogil:
         link.is_dirty = True
         t.dirty[t.dirty_count] = slot_of(link.number)
         t.dirty_count += 1
+
+
+cdef inline void note_silence(Table* t, const Link* link) noexcept nogil:
+    """A frame of it was sent or acknowledged."""
+    t.slots[slot_of(link.number)].silence = silence_change(link)
 
 
 cdef inline int without(int* slots, int count, int slot) noexcept nogil:

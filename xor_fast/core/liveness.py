@@ -28,7 +28,8 @@ class Liveness:
     @property
     def deadline(self) -> float:
         """When `check` has something to do; infinity if never."""
-        return max(self._node.switch.silence_at, self._not_before)
+        silence = self._node.switch.silence_at
+        return silence if silence > self._not_before else self._not_before
 
     def check(self, now: float) -> None:
         """Silence that has begun or ended."""

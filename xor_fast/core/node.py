@@ -380,7 +380,10 @@ class Node:
         """Send a request (6.2.1) and keep at it; gives its transaction id. link: go out there whatever the tables say.
 
         certificates: of the signers of values inside, for the bucket (6.3.4). transmissions: of this request."""
-        if not any(entry.type in (_NODE, _RESOURCE) for entry in destination_list):
+        for entry in destination_list:
+            if entry.type in (_NODE, _RESOURCE):
+                break
+        else:
             raise StateError("the destination list names no node and no resource: nobody could answer (6.2.1)")
         transaction_id = self.rng.getrandbits(64)
         contents = codec.encode_contents(code, body)

@@ -58,10 +58,13 @@ class Timers:
     @property
     def deadline(self) -> float | None:
         """When `run_due` has something to do; None if never."""
-        while self._heap and not self._heap[0][2].active:
-            heapq.heappop(self._heap)
+        heap = self._heap
+        while heap:
+            if heap[0][2].active:
+                return heap[0][0]
+            heapq.heappop(heap)
             self._cancelled -= 1
-        return self._heap[0][0] if self._heap else None
+        return None
 
     def run_due(self, now: float) -> None:
         # What is set meanwhile for this very moment waits for the next turn, so that a turn always ends.

@@ -250,9 +250,14 @@ class Topology:
 
     def consider(self, now: float, node_ids: Iterable[bytes], informer: bytes, *, is_gone: bool = False) -> None:
         """10.7.3: Attach to peers that belong among our neighbours, source-routed through who named them (10.6)."""
+        ring = self._node.ring
+        unknown = {node_id for node_id in node_ids if node_id not in ring}
+        unknown.discard(self._node.node_id)
+        if not unknown:
+            return  # as in nearly every Update
         sides = self.neighbourhood.sides()
-        for node_id in self._nearest(node_ids):
-            if node_id in self._node.ring or not self.neighbourhood.belongs(sides, node_id):
+        for node_id in self._nearest(unknown):
+            if not self.neighbourhood.belongs(sides, node_id):
                 continue
             if self._avoid.get(node_id, now) > now:
                 self._look_again_later(now)
@@ -266,10 +271,10 @@ class Topology:
             else:
                 self.attach_to(now, node_id, informer, lambda now, outcome: None, is_gone=is_gone)
 
-    def _nearest(self, node_ids: Iterable[bytes]) -> Iterable[bytes]:
+    def _nearest(self, node_ids: set[bytes]) -> Iterable[bytes]:
         """The few of them that lie nearest on each side: a long list of made-up peers must not buy many Attaches."""
         own, count = self._node.node_id, self.neighbourhood.each_side
-        others = sorted(set(node_ids) - {own}, key=lambda node_id: ids.distance(own, node_id))
+        others = sorted(node_ids, key=lambda node_id: ids.distance(own, node_id))
         return dict.fromkeys((*others[:count], *others[-count:]))
 
     def is_unknown(self, now: float, node_id: bytes) -> bool:

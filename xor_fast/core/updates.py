@@ -4,6 +4,7 @@ full goes to those who asked by send_update, neighbors to members of the Neighbo
 peer_ready to every other node we are linked with.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,8 @@ class Updates:
         """We have become part of the ring. is_known: the others know it already."""
         self._since = now
         if is_known:
-            sides = self._node.topology.neighbourhood.sides()
-            self._told = {node_id: _digest(self._for(now, node_id, sides)) for node_id in self._linked()}
+            body_for = self._bodies(now)
+            self._told = {node_id: _digest(body_for(node_id)) for node_id in self._linked()}
         else:
             self._everyone = True
             self._announce(now)  # 10.5 step 9
@@ -61,10 +62,12 @@ class Updates:
         predecessors, successors = tuple(sides.predecessors), tuple(sides.successors)
         return UpdateReq(self.uptime(now), ChordUpdateType.NEIGHBORS, predecessors, successors)
 
-    def _for(self, now: float, node_id: bytes, sides: Sides) -> UpdateReq:
-        if self._node.topology.neighbourhood.belongs(sides, node_id):
-            return self._neighbors(now, sides)
-        return UpdateReq(self.uptime(now), ChordUpdateType.PEER_READY)
+    def _bodies(self, now: float) -> Callable[[bytes], UpdateReq]:
+        """Which Update is for whom; the same two serve all."""
+        neighbourhood = self._node.topology.neighbourhood
+        sides = neighbourhood.sides()
+        near, other = self._neighbors(now, sides), UpdateReq(self.uptime(now), ChordUpdateType.PEER_READY)
+        return lambda node_id: near if neighbourhood.belongs(sides, node_id) else other
 
     # --- to one --------------------------------------------------------------------------------------
 
@@ -78,7 +81,7 @@ class Updates:
         self._send(now, node_id, body)
 
     def send(self, now: float, node_id: bytes) -> None:
-        self._send(now, node_id, self._for(now, node_id, self._node.topology.neighbourhood.sides()))
+        self._send(now, node_id, self._bodies(now)(node_id))
 
     def _send(self, now: float, node_id: bytes, body: UpdateReq) -> None:
         link = self._node.switch.link_of(node_id)
@@ -130,9 +133,9 @@ class Updates:
             self._announcing.cancel()
         self._announced_at = now
         everyone, self._everyone = self._everyone, False
-        sides = self._node.topology.neighbourhood.sides()
+        body_for = self._bodies(now)
         for node_id in self._linked():
-            body = self._for(now, node_id, sides)
+            body = body_for(node_id)
             # peer_ready says nothing new but is asked for all the same (10.7.3).
             if self._told.get(node_id) != _digest(body) or (everyone and body.type == ChordUpdateType.PEER_READY):
                 self._send(now, node_id, body)

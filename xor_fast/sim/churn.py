@@ -1,6 +1,5 @@
 """Scenario churn: sessions end at random and newcomers take their place, while everybody looks up."""
 
-from functools import partial
 from math import log
 from random import Random
 
@@ -26,7 +25,7 @@ class Churn:
 
     def begin(self, host: Host) -> None:
         """Its session, from the moment at which it is there."""
-        self.stage.world.at(self.stage.world.now + self.random.expovariate(1 / self.mean), partial(self.end, host))
+        self.stage.world.at(self.stage.world.now + self.random.expovariate(1 / self.mean), self.end, host)
 
     def end(self, host: Host) -> None:
         self.deaths += 1

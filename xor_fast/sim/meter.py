@@ -11,8 +11,9 @@ _DATA = 128
 _DATA_HEADER = 8
 _ACK = 9
 _FIXED = 38  # bytes of a forwarding header before its lists (RFC 6940 6.3.2)
-_LISTS = Struct(">HHH")  # lengths of via list, destination list, options: the last of these bytes
-_LENGTH = Struct(">I")
+_HEADER = Struct(">20xQ4xHHH")  # its transaction id, and the lengths of via list, destination list and options
+_CONTENTS = Struct(">HI")  # message code, length of the body
+_REST = Struct(">IH")  # lengths of the extensions, of which there are none, and of the certificates
 _STORES = frozenset({Code.STORE_REQ, Code.STORE_ANS})
 _MAX_REMEMBERED = 100_000
 
@@ -38,18 +39,26 @@ class Meter:
     """Bytes and messages of the frames that nodes give to their links; each hop counts."""
 
     def __init__(self) -> None:
-        self.bytes: Counter[str] = Counter()
-        self.messages: Counter[str] = Counter()
+        self._counts: dict[str, list[int]] = {ACKS: [0, 0]}  # for what -> bytes, messages
         self.signatures: int = 0  # bytes of them
         self.certificates: int = 0
-        self._requests: dict[int, str] = {}  # transaction -> what for, so that answers and Errors are told apart
+        self._requests: dict[int, list[int]] = {}  # transaction -> its counts: answers and Errors are told apart by it
+
+    @property
+    def sent(self) -> Counter[str]:
+        """Bytes, by what they were sent for."""
+        return Counter({what: counts[0] for what, counts in self._counts.items() if counts[1]})
+
+    @property
+    def messages(self) -> Counter[str]:
+        return Counter({what: counts[1] for what, counts in self._counts.items() if counts[1]})
 
     def count(self, data: bytes) -> None:
-        at, end = 0, len(data)
+        at, end, acks = 0, len(data), self._counts[ACKS]
         while at < end:
             if data[at] != _DATA:
-                self.bytes[ACKS] += _ACK
-                self.messages[ACKS] += 1
+                acks[0] += _ACK
+                acks[1] += 1
                 at += _ACK
                 continue
             size = int.from_bytes(data[at + 5 : at + 8], "big")
@@ -58,23 +67,21 @@ class Meter:
             at += _DATA_HEADER + size
 
     def _count_message(self, data: bytes, start: int, size: int) -> None:
-        contents = start + _FIXED + sum(_LISTS.unpack_from(data, start + _FIXED - _LISTS.size))
-        code = int.from_bytes(data[contents : contents + 2], "big")
-        body = contents + 6
-        transaction = int.from_bytes(data[start + 20 : start + 28], "big")
-        what = self._requests.get(transaction)
-        if what is None:
-            what = self._what(code, data, body)
+        transaction, via, destinations, options = _HEADER.unpack_from(data, start)
+        contents = start + _FIXED + via + destinations + options
+        code, length = _CONTENTS.unpack_from(data, contents)
+        body = contents + _CONTENTS.size
+        counts = self._requests.get(transaction)
+        if counts is None:
             if len(self._requests) >= _MAX_REMEMBERED:
                 self._requests.clear()
-            self._requests[transaction] = what
-        self.bytes[what] += _DATA_HEADER + size
-        self.messages[what] += 1
-        extensions = body + int(_LENGTH.unpack_from(data, contents + 2)[0])
-        security = extensions + 4 + int(_LENGTH.unpack_from(data, extensions)[0])
-        certificates = int.from_bytes(data[security : security + 2], "big")
+            counts = self._counts.setdefault(self._what(code, data, body), [0, 0])
+            self._requests[transaction] = counts
+        counts[0] += _DATA_HEADER + size
+        counts[1] += 1
+        _, certificates = _REST.unpack_from(data, body + length)
         self.certificates += certificates
-        self.signatures += start + size - security - 2 - certificates
+        self.signatures += start + size - body - length - _REST.size - certificates
 
     def _what(self, code: int, data: bytes, body: int) -> str:
         if code == Code.STORE_REQ:  # resource<0..2^8-1>, replica_number
@@ -84,11 +91,11 @@ class Meter:
     @property
     def upkeep(self) -> int:
         """Bytes that were sent to keep the overlay, not for what its users asked."""
-        return sum(count for what, count in self.bytes.items() if what not in WORKLOAD)
+        return sum(counts[0] for what, counts in self._counts.items() if what not in WORKLOAD)
 
     @property
     def total(self) -> int:
-        return sum(self.bytes.values())
+        return sum(counts[0] for counts in self._counts.values())
 
 
 class Stopwatch:
@@ -102,12 +109,14 @@ class Stopwatch:
 
     def figures(self, now: float, messages: int) -> dict[str, float]:
         cpu = max(time.process_time() - self._cpu, 1e-9)
+        real = max(time.perf_counter() - self._real, 1e-9)
         return {
             "virtual_seconds": round(now - self._virtual, 3),
-            "real_seconds": round(time.perf_counter() - self._real, 3),
+            "real_seconds": round(real, 3),
             "cpu_seconds": round(cpu, 3),
             "virtual_per_cpu_second": round((now - self._virtual) / cpu, 2),
             "messages_per_cpu_second": round((messages - self._messages) / cpu),
+            "messages_per_real_second": round((messages - self._messages) / real),
         }
 
 

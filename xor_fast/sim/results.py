@@ -12,7 +12,7 @@ class Account:
         self._stage = stage
         self._watch = Stopwatch(stage.world.now, sum(stage.meter.messages.values()))
         self._began = stage.world.now
-        self._bytes = stage.meter.bytes.copy()
+        self._bytes = stage.meter.sent
         self._upkeep = stage.meter.upkeep
         self._trust = (stage.meter.signatures, stage.meter.certificates)
         self._total = stage.meter.total
@@ -45,7 +45,8 @@ class Account:
             "of all bytes": f"{upkeep['signatures_share']:.0%} are signatures and their signers' names, "
             f"{upkeep['certificates_share']:.0%} certificates",
             "speed": f"{speed['virtual_per_cpu_second']:g} virtual seconds and {speed['messages_per_cpu_second']:g} "
-            f"messages a second of CPU; {speed['virtual_seconds']:g} s in {speed['cpu_seconds']:g} s",
+            f"messages a second of CPU; {speed['virtual_seconds']:g} s in {speed['cpu_seconds']:g} s, "
+            f"{speed['messages_per_real_second']:g} messages a real second",
             "memory": f"{memory:.0f} KiB per peer",
         }
         return Result(
@@ -71,7 +72,7 @@ class Account:
 
     def _rates(self, seconds: float) -> dict[str, float]:
         """Bytes by what they are for, per peer and second, the most first."""
-        sent = self._stage.meter.bytes - self._bytes
+        sent = self._stage.meter.sent - self._bytes
         return {what: round(count / seconds / self._stage.nodes, 1) for what, count in sent.most_common()}
 
     def _lookups(self) -> tuple[dict[str, object], dict[str, str]]:

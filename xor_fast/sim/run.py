@@ -109,7 +109,7 @@ def _grow(world: World, progress: Progress) -> list[str]:
         world.drain(host)
 
     for position, host in enumerate(others):
-        world.at(world.now + position * JOIN_GAP, partial(begin, host))
+        world.at(world.now + position * JOIN_GAP, begin, host)
     for _ in range(10 * len(world.hosts) + 600):
         progress("joining", len(joined), len(world.hosts))
         if len(joined) == len(world.hosts):
@@ -147,7 +147,7 @@ def _store_all(world: World, progress: Progress, problems: list[str]) -> int:
         world.drain(host)
 
     for position, host in enumerate(world.hosts):
-        world.at(world.now + position * 0.02, partial(begin, host))
+        world.at(world.now + position * 0.02, begin, host)
     for _ in range(60):
         progress("storing", len(outcomes), len(world.hosts))
         if world.run(1.0, lambda: len(outcomes) == len(world.hosts)):
@@ -180,7 +180,7 @@ def _look_up_all(world: World, lookups: int, progress: Progress, problems: list[
         world.drain(host)
 
     for number in range(lookups):
-        world.at(world.now + number * 0.02, partial(begin, number))
+        world.at(world.now + number * 0.02, begin, number)
     for _ in range(60 + lookups // 50):
         progress("looking up", len(over), lookups)
         if world.run(1.0, lambda: len(over) == lookups):

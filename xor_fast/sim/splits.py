@@ -1,7 +1,5 @@
 """Scenarios of one overlay that becomes two, and of two that must not become one."""
 
-from functools import partial
-
 import msgspec
 
 from xor_fast.cext import wire
@@ -67,7 +65,7 @@ def _look_up_all(stage: Stage, keys: list[Key]) -> None:
     """Every key, from two places."""
     for position, key in enumerate([*keys, *keys]):
         asker = stage.random.choice(stage.members)
-        stage.world.at(stage.world.now + position * 0.02, partial(stage.look_up, asker, key))
+        stage.world.at(stage.world.now + position * 0.02, stage.look_up, asker, key)
     total = stage.lookups.asked + 2 * len(keys)
     stage.run(
         0.04 * len(keys) + WAIT,

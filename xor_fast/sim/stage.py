@@ -3,7 +3,6 @@
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from hashlib import sha256
 from math import log2
 from random import Random
@@ -18,7 +17,7 @@ from xor_fast.sim.run import KIND, OVERLAY_NAME, overlay_for
 from xor_fast.sim.scenario import Options, Progress
 from xor_fast.sim.settled import settle_at_once
 from xor_fast.sim.storm import Storm
-from xor_fast.sim.world import Host
+from xor_fast.sim.world import CUT, Host
 from xor_fast.trust.signatures import Identity, Verifier
 
 VALUE_SIZE = 120  # bytes: about what the registration of an XMPP user takes
@@ -97,7 +96,9 @@ class Stage:
         if tuning is None:
             tuning = Tuning(neighbours_each_side=options.maybe("neighbours"), fingers=options.count("fingers"))
         self._verifier = FakeVerifier()
-        self.world: Storm = Storm(overlay or overlay_for(self.nodes), options.seed, self._identity, tuning)
+        self.world: Storm = Storm(
+            overlay or overlay_for(self.nodes), options.seed, self._identity, tuning, cut=min(CUT, 20 / self.nodes)
+        )
         self.meter: Meter = Meter()
         self.world.meter = self.meter
         self.members: list[Host] = []  # living and part of the ring
@@ -174,7 +175,7 @@ class Stage:
         left = [len(keys)]
         for key in keys:
             first = self.world.now + self.random.uniform(0.0, min(30.0, 0.02 * len(keys)))
-            self.world.at(first, partial(self.store, key, lifetime, refresh, left))
+            self.world.at(first, self.store, key, lifetime, refresh, left)
         total = len(keys)
         while left[0] and self.world.now < 600:
             self.progress("storing", total - left[0], total)
@@ -206,12 +207,12 @@ class Stage:
         self.world.drain(host)
         if refresh:
             again = self.world.now + lifetime * self.random.uniform(0.4, 0.5)
-            self.world.at(again, partial(self.store, key, lifetime, refresh))
+            self.world.at(again, self.store, key, lifetime, refresh)
 
     def rewrite(self, keys: Iterable[Key], lifetime: float) -> None:
         """All writers store a new value."""
         for key in keys:
-            self.world.at(self.world.now + self.random.uniform(0.0, 10.0), partial(self.store, key, lifetime, False))
+            self.world.at(self.world.now + self.random.uniform(0.0, 10.0), self.store, key, lifetime, False)
 
     def holders(self, key: Key) -> list[Host]:
         """Living, honest members that have it."""

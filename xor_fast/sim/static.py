@@ -1,6 +1,5 @@
 """Scenarios of a ring that does not change, or changes once: path lengths, half of it dead, the most of it mute."""
 
-from functools import partial
 from math import log2
 
 from xor_fast.sim import checks
@@ -110,7 +109,7 @@ def mute(options: Options, progress: Progress) -> Result:
     asked = [key for key in keys if stage.holders(key)]
     for position, key in enumerate(asked):
         asker = stage.random.choice(stage.members)
-        stage.world.at(stage.world.now + position * 0.05, partial(stage.look_up, asker, key))
+        stage.world.at(stage.world.now + position * 0.05, stage.look_up, asker, key)
     total = len(asked)
     stage.run(0.05 * total + WAIT, "looking up", lambda: stage.lookups.over + stage.lookups.unheld >= total)
     claims = [

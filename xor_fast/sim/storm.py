@@ -5,7 +5,6 @@ resets its connections, a dead machine is missed after the keepalive only, a par
 """
 
 from collections.abc import Callable
-from functools import partial
 from random import Random
 
 from xor_fast import limits
@@ -14,7 +13,7 @@ from xor_fast.config import Overlay
 from xor_fast.core.node import Tuning
 from xor_fast.sim.disk import VirtualDisk
 from xor_fast.sim.hostile import Liar, swallow
-from xor_fast.sim.world import KERNEL_KEEPALIVE, PORT, Connection, Host, World
+from xor_fast.sim.world import CUT, KERNEL_KEEPALIVE, PORT, Connection, Host, World
 from xor_fast.trust.signatures import Identity, Verifier
 
 RESTART = 0.3  # seconds from a watchdog's kill to the next run
@@ -46,7 +45,7 @@ class Machine:
 
 
 class Storm(World):
-    """watch: what looks at a host after each of its events. frames: what looks at the bytes each host sends."""
+    """frames: what looks at the bytes each host sends."""
 
     def __init__(
         self,
@@ -55,11 +54,11 @@ class Storm(World):
         make_identity: Callable[[Overlay, Random, int], tuple[Identity, Verifier]],
         tuning: Tuning,
         bootstraps: int = 4,
+        cut: float = CUT,
     ) -> None:
-        super().__init__(overlay, seed, tuning=tuning)
+        super().__init__(overlay, seed, tuning=tuning, cut=cut)
         self.machines: list[Machine] = []
-        self.watch: Callable[[Host], None] = lambda host: None
-        self.frames: Callable[[Host, bytes], None] = lambda host, data: None
+        self.frames: Callable[[Host, bytes], None] | None = None
         self.gone: Callable[[Host, bool], None] = lambda host, with_disk: None
         self.machine_of: dict[Host, Machine] = {}
         self._make_identity = make_identity
@@ -69,7 +68,7 @@ class Storm(World):
         self._dark: set[Address] = set()  # machines that vanished: nobody says "refused" there
         self._splits: list[tuple[frozenset[Address], float]] = []
         self._slow: dict[Address, tuple[float, float]] = {}  # until, seconds more
-        self._jitter = (0.0, 0.0)
+        self._jitter: tuple[float, float] | None = None
         self._dropping: dict[Address, tuple[float, bool]] = {}  # until, sly
 
     # --- machines ------------------------------------------------------------------------------------
@@ -122,7 +121,7 @@ class Storm(World):
         self.gone(host, fate == "disk")
         machine.is_due = fate != "gone"
         if machine.is_due:
-            self.at(self.now + seconds, partial(self._back, machine))
+            self.at(self.now + seconds, self._back, machine)
 
     def _back(self, machine: Machine) -> None:
         if machine.is_due and not machine.is_up:
@@ -133,7 +132,7 @@ class Storm(World):
         if host is None or not host.alive or host.is_mute:
             return
         host.is_mute = True
-        self.record("mute", host)
+        self.record(b"mute", host)
 
         def watchdog() -> None:
             if host.alive:
@@ -165,7 +164,7 @@ class Storm(World):
         for host in self.alive:
             for connection in host.links.values():
                 if connection.hosts[0] is host:
-                    self.at(self.now + KERNEL_KEEPALIVE, partial(self._cut_off, connection))
+                    self.at(self.now + KERNEL_KEEPALIVE, self._cut_off, connection)
 
     def _cut_off(self, connection: Connection) -> None:
         if self._apart_until(*connection.hosts) > self.now:
@@ -182,7 +181,7 @@ class Storm(World):
         self._splits.clear()
         self._slow.clear()
         self._dropping.clear()
-        self._jitter = (0.0, 0.0)
+        self._jitter = None
         for machine in self.machines:
             self.set_clock(machine, 0.0)
             if machine.disk is not None:
@@ -227,27 +226,25 @@ class Storm(World):
 
     # --- where the healthy world is bent -----------------------------------------------------------
 
-    def drain(self, host: Host) -> None:
-        super().drain(host)
-        self.watch(host)
-
     def delay(self, connection: Connection) -> float:
         delay = connection.latency
-        for host in connection.hosts:
-            until, more = self._slow.get(host.address, (0.0, 0.0))
-            if until > self.now:
-                delay += more
-        until, more = self._jitter
-        if until > self.now:
-            delay += self._weather.uniform(0.0, more)
+        if self._slow:
+            for host in connection.hosts:
+                until, more = self._slow.get(host.address, (0.0, 0.0))
+                if until > self.now:
+                    delay += more
+        if self._jitter is not None and self._jitter[0] > self.now:
+            delay += self._weather.uniform(0.0, self._jitter[1])
         return delay
 
     def _send(self, host: Host, link: int, data: bytes) -> None:
-        until, sly = self._dropping.get(host.address, (0.0, False))
-        if until > self.now:
-            data = swallow(data, self.overlay.initial_ttl, sly)
-        self.frames(host, data)
-        super()._send(host, link, data)
+        if self._dropping:
+            until, sly = self._dropping.get(host.address, (0.0, False))
+            if until > self.now:
+                data = swallow(data, self.overlay.initial_ttl, sly)
+        if self.frames is not None:
+            self.frames(host, data)
+        World._send(self, host, link, data)
 
     def _arrive(self, connection: Connection, end: int, data: bytes) -> None:
         host = connection.hosts[end]
@@ -258,9 +255,9 @@ class Storm(World):
         if apart > self.now:
             # TCP sends it again and again; later bytes of this direction wait behind it.
             connection.arrives[1 - end] = max(connection.arrives[1 - end], apart)
-            self.at(apart, partial(self._arrive, connection, end, data))
+            self.at(apart, self._arrive, connection, end, data)
             return
-        super()._arrive(connection, end, data)
+        World._arrive(self, connection, end, data)
 
     def _dial(self, host: Host, dial: Dial) -> None:
         waited = 0.0
@@ -272,15 +269,18 @@ class Storm(World):
             if waited == 0.0:
                 break
             rest = dial._replace(addresses=dial.addresses[number:])
-            self._call(host, partial(self._dial, host, rest), waited)
+            self._call(host, waited, self._dial_now, host, rest)
             return
         else:
-            self._call(host, lambda: host.node.dial_failed(self.now, dial.ticket, "timed out"), waited)
+            self._call(host, waited, host.node.dial_failed, dial.ticket, "timed out")
             return
         super()._dial(host, dial)
 
+    def _dial_now(self, now: float, host: Host, dial: Dial) -> None:
+        self._dial(host, dial)
+
     def _connected(self, host: Host, dial: Dial, target: tuple[Host, int | None], latency: float) -> None:
         if self._apart_until(host, target[0]) > self.now or target[0].address in self._dark:
-            self._call(host, lambda: host.node.dial_failed(self.now, dial.ticket, "timed out"), limits.DIAL_TIMEOUT)
+            self._call(host, limits.DIAL_TIMEOUT, host.node.dial_failed, dial.ticket, "timed out")
             return
         super()._connected(host, dial, target, latency)

@@ -6,9 +6,10 @@ others. `trace` is a hash over every event; the same seed gives the same trace i
 
 import heapq
 from collections.abc import Callable, Sequence
-from functools import partial
 from hashlib import sha256
 from random import Random
+from struct import Struct
+from zlib import crc32
 
 from xor_fast import limits
 from xor_fast.actions import Address, ClosePort, Dial, Hangup, Left, Notice, OpenPort, Persist, Purpose
@@ -21,6 +22,8 @@ from xor_fast.trust.signatures import Identity, Verifier
 START_MS = 1_800_000_000_000  # the wall clock of every node when the world begins
 PORT = 6084
 FIRST_APP_PORT = 20000
+CUT = 0.2  # share of the writes that arrive in pieces
+_STAMP = Struct("<d8sII")  # of an event: when, what, whom it befell, CRC of the bytes
 KERNEL_KEEPALIVE = limits.TCP_KEEPALIVE_IDLE + limits.TCP_KEEPALIVE_INTERVAL * limits.TCP_KEEPALIVE_PROBES
 
 
@@ -89,7 +92,9 @@ class World:
         *,
         latency: tuple[float, float] = (0.010, 0.060),
         tuning: Tuning | None = None,
+        cut: float = CUT,
     ) -> None:
+        """cut: share of the writes that arrive in pieces; each piece costs large worlds an event."""
         self.overlay = overlay
         self.seed = seed
         self.now: float = 0.0
@@ -99,8 +104,10 @@ class World:
         self.events: int = 0
         self.bytes_carried: int = 0
         self.meter: Meter | None = None  # sees what goes over the links, if somebody wants to know
+        self.watch: Callable[[Host], None] | None = None  # looks at a host after each of its events
         self._latency = latency
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._cut_share = cut
+        self._heap: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
         self._order = 0
         self._network = self.random("network")
         self._trace = sha256()
@@ -121,32 +128,24 @@ class World:
 
     # --- events --------------------------------------------------------------------------------------
 
-    def at(self, when: float, run: Callable[[], None]) -> None:
+    def at(self, when: float, run: Callable[..., object], *arguments: object) -> None:
         self._order += 1
-        heapq.heappush(self._heap, (max(when, self.now), self._order, run))
-
-    def step(self) -> bool:
-        """Carry out the next event; False if there is none."""
-        if not self._heap:
-            return False
-        self.now, _, run = heapq.heappop(self._heap)
-        self.events += 1
-        run()
-        return True
+        heapq.heappush(self._heap, (when if when > self.now else self.now, self._order, run, arguments))
 
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
         """Let virtual time pass; stops early when `until` holds, and tells whether it does."""
-        end = self.now + seconds
-        while not (until is not None and until()):
-            if not self._heap or self._heap[0][0] > end:
+        end, heap = self.now + seconds, self._heap
+        while until is None or not until():
+            if not heap or heap[0][0] > end:
                 self.now = end
                 return until is not None and until()
-            self.step()
+            self.now, _, run, arguments = heapq.heappop(heap)
+            self.events += 1
+            run(*arguments)
         return True
 
-    def record(self, what: str, host: Host, data: bytes = b"") -> None:
-        self._trace.update(f"{self.now!r} {what} {host.name} {len(data)} ".encode())
-        self._trace.update(data)
+    def record(self, what: bytes, host: Host, data: bytes = b"") -> None:
+        self._trace.update(_STAMP.pack(self.now, what, host.index, crc32(data)))
 
     # --- hosts ---------------------------------------------------------------------------------------
 
@@ -174,17 +173,17 @@ class World:
 
     def kill(self, host: Host) -> None:
         """As kill -9: no word from it; the others see their connections reset."""
-        self._end(host, "killed")
+        self._end(host, b"killed")
         for connection in [*host.links.values(), *host.applications.values()]:
             self._close(connection, "reset by peer")
 
     def vanish(self, host: Host) -> None:
         """As a machine without power: not even a reset; the others' kernels miss it when they keep idle links alive."""
-        self._end(host, "vanished")
+        self._end(host, b"vanished")
         for connection in [*host.links.values(), *host.applications.values()]:
-            self.at(self.now + KERNEL_KEEPALIVE, partial(self._close, connection, "keepalive timed out"))
+            self.at(self.now + KERNEL_KEEPALIVE, self._close, connection, "keepalive timed out")
 
-    def _end(self, host: Host, what: str) -> None:
+    def _end(self, host: Host, what: bytes) -> None:
         host.alive = False
         self.record(what, host)
         if host.disk.under_way:
@@ -196,33 +195,31 @@ class World:
     def drain(self, host: Host) -> None:
         """The drain rule: bytes, actions, deadline."""
         node = host.node
-        while True:
-            for link, data in node.sends():
-                self._send(host, link, data)
-            actions = node.actions()
-            if not actions:
-                break
-            for action in actions:
-                self._act(host, action)
+        for link, data in node.sends():
+            self._send(host, link, data)
+        for action in node.actions():
+            self._act(host, action)
         deadline = node.deadline
         if deadline is not None and (host.wake_at is None or deadline < host.wake_at):
             host.wake_at = deadline
-            self.at(deadline, lambda: self._wake(host, deadline))
+            self.at(deadline, self._wake, host, deadline)
+        if self.watch is not None:
+            self.watch(host)
 
-    def _sleeps(self, host: Host, what: Callable[[], None]) -> bool:
-        """Then `what` is done when it wakes up, in the order in which it happened."""
+    def _sleeps(self, host: Host, run: Callable[..., object], *arguments: object) -> bool:
+        """Then it is done when the host wakes up, in the order in which it happened."""
         sleeps = self.now < host.asleep_until
         if sleeps:
-            self.at(host.asleep_until, what)
+            self.at(host.asleep_until, run, *arguments)
         return sleeps
 
     def _wake(self, host: Host, when: float) -> None:
         if not host.alive or host.is_mute or host.wake_at != when:
             return
-        if self._sleeps(host, partial(self._wake, host, when)):
+        if self._sleeps(host, self._wake, host, when):
             return
         host.wake_at = None
-        self.record("wake", host)
+        self.record(b"wake", host)
         host.node.wake(self.now)
         self.drain(host)
 
@@ -239,33 +236,34 @@ class World:
             address = (host.address[0], FIRST_APP_PORT + action.ticket % 40000)
             host.ports[action.ticket] = address
             self._by_address[address] = (host, action.ticket)
-            self._call(host, lambda: host.node.port_opened(self.now, action.ticket, (address,)), self._latency[0])
+            self._call(host, self._latency[0], host.node.port_opened, action.ticket, (address,))
         elif isinstance(action, ClosePort):
             self._by_address.pop(host.ports.pop(action.ticket, ("", 0)), None)
         elif isinstance(action, Persist):
             host.disk.under_way.append(action)
-            self._call(host, partial(self._persist, host, action), LATENCY)
+            self._call(host, LATENCY, self._persist, host, action)
         elif isinstance(action, Notice):
             host.notices.append(f"{self.now:.3f} {action.level}: {action.text}")
         elif isinstance(action, Left):
             host.has_left = True
             self.kill(host)
 
-    def _persist(self, host: Host, persist: Persist) -> None:
+    def _persist(self, now: float, host: Host, persist: Persist) -> None:
         failure = host.disk.write(persist)
         if failure is None:
-            host.node.persisted(self.now, persist.ticket)
+            host.node.persisted(now, persist.ticket)
         else:
-            host.node.persist_failed(self.now, persist.ticket, failure)
+            host.node.persist_failed(now, persist.ticket, failure)
 
-    def _call(self, host: Host, run: Callable[[], object], after: float) -> None:
-        def call() -> None:
-            if host.alive and not host.is_mute and not self._sleeps(host, call):
-                self.record("call", host)
-                run()
-                self.drain(host)
+    def _call(self, host: Host, after: float, run: Callable[..., object], *arguments: object) -> None:
+        """run(now, *arguments), if the host is there by then."""
+        self.at(self.now + after, self._called, host, run, arguments)
 
-        self.at(self.now + after, call)
+    def _called(self, host: Host, run: Callable[..., object], arguments: tuple[object, ...]) -> None:
+        if host.alive and not host.is_mute and not self._sleeps(host, self._called, host, run, arguments):
+            self.record(b"call", host)
+            run(self.now, *arguments)
+            self.drain(host)
 
     def _dial(self, host: Host, dial: Dial) -> None:
         latency = self._network.uniform(*self._latency)
@@ -273,18 +271,18 @@ class World:
             found = self._by_address.get(address)
             if found is not None and found[0] is not host:
                 # TCP and TLS 1.3 take two round trips until both ends have seen the other's certificate.
-                self.at(self.now + 4 * latency, partial(self._connected, host, dial, found, latency))
+                self.at(self.now + 4 * latency, self._connected, host, dial, found, latency)
                 return
-        self._call(host, lambda: host.node.dial_failed(self.now, dial.ticket, "connection refused"), 2 * latency)
+        self._call(host, 2 * latency, host.node.dial_failed, dial.ticket, "connection refused")
 
     def _connected(self, host: Host, dial: Dial, target: tuple[Host, int | None], latency: float) -> None:
         accepter, port_ticket = target
-        again = partial(self._connected, host, dial, target, latency)
-        if self._sleeps(host, again) or self._sleeps(accepter, again):
-            return
+        for one in (host, accepter):
+            if self._sleeps(one, self._connected, host, dial, target, latency):
+                return
         if not (host.alive and accepter.alive and not accepter.is_mute):
             if host.alive:
-                self._call(host, lambda: host.node.dial_failed(self.now, dial.ticket, "reset by peer"), 0.0)
+                self._call(host, 0.0, host.node.dial_failed, dial.ticket, "reset by peer")
             return
         connection = Connection(host, accepter, latency)
         if dial.purpose is Purpose.APPLICATION:
@@ -298,7 +296,7 @@ class World:
                 self.drain(own)
             if not connection.open or not own.alive:
                 return
-            self.record("link up", own)
+            self.record(b"link up", own)
             link = own.node.link_up(self.now, other.certificates, ticket)
             connection.links[end] = link
             if link >= 0:
@@ -324,7 +322,7 @@ class World:
                 self._close(connection, "not an application port")
                 return
             own.applications[own_ticket] = connection
-            self.record("application up", own)
+            self.record(b"app up", own)
             if not own.node.app_up(self.now, own_ticket, other.certificates):
                 del own.applications[own_ticket]
                 self._close(connection, "refused")
@@ -336,14 +334,14 @@ class World:
         connection = host.links.get(link)
         if connection is None or not connection.open:
             return
-        end = 0 if connection.hosts[0] is host and connection.links[0] == link else 1
+        end = 0 if connection.links[0] == link and connection.hosts[0] is host else 1
         self.bytes_carried += len(data)
         if self.meter is not None:
             self.meter.count(data)
         for piece in self._cut(data):
             arrival = max(self.now + self.delay(connection), connection.arrives[end])
             connection.arrives[end] = arrival
-            self.at(arrival, partial(self._arrive, connection, 1 - end, piece))
+            self.at(arrival, self._arrive, connection, 1 - end, piece)
 
     def delay(self, connection: Connection) -> float:
         """How long the next piece takes."""
@@ -351,7 +349,7 @@ class World:
 
     def _cut(self, data: bytes) -> Sequence[bytes]:
         """In up to three pieces, at random places: reassembly is exercised all the time."""
-        if len(data) < 2 or self._network.random() < 0.8:
+        if len(data) < 2 or self._network.random() >= self._cut_share:
             return (data,)
         cuts = sorted(self._network.randrange(1, len(data)) for _ in range(self._network.randint(1, 2)))
         return [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True) if start < end]
@@ -360,9 +358,10 @@ class World:
         host, link = connection.hosts[end], connection.links[end]
         if not connection.open or not host.alive or host.is_mute or link < 0:
             return
-        if self._sleeps(host, partial(self._arrive, connection, end, data)):
+        if self.now < host.asleep_until:
+            self.at(host.asleep_until, self._arrive, connection, end, data)
             return
-        self.record("bytes", host, data)
+        self.record(b"bytes", host, data)
         if not host.node.receive(self.now, link, data):
             self._close(connection, "framing broken")
         self.drain(host)
@@ -377,7 +376,4 @@ class World:
             if ticket is not None:
                 host.applications.pop(ticket, None)
             if link >= 0 and host.links.pop(link, None) is not None and host.alive:
-                self._call(host, partial(self._link_down, host, link, reason), connection.latency)
-
-    def _link_down(self, host: Host, link: int, reason: str) -> None:
-        host.node.link_down(self.now, link, reason)
+                self._call(host, connection.latency, host.node.link_down, link, reason)
