@@ -121,3 +121,19 @@ def test_an_idle_link_gets_a_ping_once_in_a_long_while(desk: Neighbours) -> None
         pings = desk.asked_of(member, Code.PING_REQ)
         asked = {ping.header.transaction_id for ping in pings}
         assert 1 <= len(asked) <= (desk.now - start) / limits.KEEPALIVE_INTERVAL
+
+
+def test_a_later_run_of_a_peer_is_no_peer_before_it_says_so(desk: Neighbours) -> None:
+    """Its host vanished and is back before the kernel missed the old connection; now that goes, and a new one is up."""
+    member = desk.members[0]
+    old = next(link for link, other in desk.links.items() if other is member)
+    desk.connect(member)
+    del desk.links[old]
+    desk.received.clear()
+    desk.node.link_down(desk.now, old, "keepalive timed out")
+    assert member.node_id not in desk.node.ring
+    (query,) = desk.asked_of(member, Code.ROUTE_QUERY_REQ)
+    assert isinstance(query.body, RouteQueryReq)
+    assert query.body.send_update
+    desk.enter(member)
+    assert member.node_id in desk.node.ring

@@ -197,7 +197,11 @@ class Topology:
 
     def link_down(self, now: float, node_id: bytes, reason: str) -> None:
         if self._node.switch.link_of(node_id) != NO_LINK:
-            return  # another connection to the same node is up
+            # Another connection is up. It may be of a later run, which is no peer yet: till its Update it is none.
+            if node_id in self._node.ring:
+                self.lose(now, node_id, reason)
+                self.speaks_again(now, node_id)
+            return
         self.updates.link_down(node_id)
         self.admission.link_down(now, node_id)
         self.joining.link_down(now, node_id)
