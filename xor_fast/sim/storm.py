@@ -251,6 +251,8 @@ class Storm(World):
         if not host.alive and connection.open and host.address in self._by_address:
             self._close(connection, "reset by peer")  # the next run of that machine knows nothing of it
             return
+        if not connection.hosts[1 - end].alive:
+            return  # it vanished: nobody is left to send again what was held up
         apart = self._apart_until(*connection.hosts) if self._splits else 0.0
         if apart > self.now:
             # TCP sends it again and again; later bytes of this direction wait behind it.
