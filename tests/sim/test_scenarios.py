@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from xor_fast.sim.scenario import Result
-from xor_fast.sim.scenarios import SCENARIOS
+from xor_fast.sim.scenarios.catalogue import SCENARIOS
+from xor_fast.sim.scenarios.scenario import Result
 
 
 def result(name: str, seed: int, **parameters: Any) -> Result:

@@ -12,12 +12,12 @@ from xor_fast.core.partition import Partition
 from xor_fast.core.ping import PingService
 from xor_fast.core.replication import Replication
 from xor_fast.messages import Code, StoreAns, StoreKindResponse
-from xor_fast.sim import faults
 from xor_fast.sim.__main__ import main
 from xor_fast.sim.fakes import FakeVerifier
-from xor_fast.sim.faults import Fault
-from xor_fast.sim.minimise import minimise
-from xor_fast.sim.torture import STORM, plan_of, torture
+from xor_fast.sim.torture import faults
+from xor_fast.sim.torture.faults import Fault
+from xor_fast.sim.torture.minimise import minimise
+from xor_fast.sim.torture.scenario import STORM, plan_of, torture
 
 
 @pytest.mark.parametrize("world", range(1, 9))
@@ -150,7 +150,7 @@ def test_a_failing_seed_is_cut_down_and_said_again(
     random = Random(seed)
     plan = [Fault(float(n), "fetch", random.randrange(32), (random.randrange(32),)) for n in range(9)]
     plan.insert(random.randrange(10), Fault(4.5, "leave", 7))
-    monkeypatch.setattr("xor_fast.sim.campaign.plan_of", lambda seed: sorted(plan, key=lambda fault: fault.at))
+    monkeypatch.setattr("xor_fast.sim.torture.campaign.plan_of", lambda seed: sorted(plan, key=lambda fault: fault.at))
 
     def fails(*args: Any, **named: Any) -> None:
         raise KeyError("planted")
@@ -170,6 +170,6 @@ def test_a_failing_seed_is_cut_down_and_said_again(
 
 def test_many_seeds_give_one_line_each(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     quick: Callable[[int], Any] = lambda seed: torture(seed, ())  # noqa: E731
-    monkeypatch.setattr("xor_fast.sim.campaign.torture", quick)
+    monkeypatch.setattr("xor_fast.sim.torture.campaign.torture", quick)
     assert main(["torture", "--seeds", "2", "--first", "7", "--json"]) == 0
     assert [json.loads(line)["seed"] for line in capsys.readouterr().out.splitlines()] == [7, 8]

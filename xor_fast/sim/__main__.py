@@ -19,10 +19,11 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from xor_fast.sim import campaign, plots
 from xor_fast.sim.modelcheck import run as modelcheck
-from xor_fast.sim.scenario import Options, Result, Scenario
-from xor_fast.sim.scenarios import SCENARIOS
+from xor_fast.sim.scenarios import plots
+from xor_fast.sim.scenarios.catalogue import SCENARIOS
+from xor_fast.sim.scenarios.scenario import Options, Result, Scenario
+from xor_fast.sim.torture import campaign
 
 DEFAULT = "grow"
 

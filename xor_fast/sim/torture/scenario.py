@@ -18,12 +18,12 @@ from xor_fast.core.topology import State
 from xor_fast.errors import RequestFailed
 from xor_fast.sim import checks
 from xor_fast.sim.fakes import FakeIdentity, FakeVerifier
-from xor_fast.sim.faults import Fault, draw
-from xor_fast.sim.footprint import footprint
-from xor_fast.sim.promises import Promises, Spot, Write
 from xor_fast.sim.run import KIND, OVERLAY_NAME
 from xor_fast.sim.storm import Machine, Storm
-from xor_fast.sim.traffic import Traffic
+from xor_fast.sim.torture.faults import Fault, draw
+from xor_fast.sim.torture.footprint import footprint
+from xor_fast.sim.torture.promises import Promises, Spot, Write
+from xor_fast.sim.torture.traffic import Traffic
 from xor_fast.sim.world import KERNEL_KEEPALIVE
 from xor_fast.trust.signatures import Identity, Verifier
 

@@ -5,10 +5,10 @@ import msgspec
 from xor_fast.cext import wire
 from xor_fast.sim import checks
 from xor_fast.sim.hostile import DATA
-from xor_fast.sim.results import Account
-from xor_fast.sim.scenario import Chart, Claim, Options, Progress, Result
-from xor_fast.sim.stage import Key, Stage, each_side
-from xor_fast.sim.static import LIFETIME, WAIT
+from xor_fast.sim.scenarios.results import Account
+from xor_fast.sim.scenarios.scenario import Chart, Claim, Options, Progress, Result
+from xor_fast.sim.scenarios.stage import Key, Stage, each_side
+from xor_fast.sim.scenarios.static import LIFETIME, WAIT
 
 
 def partition(options: Options, progress: Progress) -> Result:

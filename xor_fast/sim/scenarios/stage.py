@@ -14,7 +14,7 @@ from xor_fast.errors import RequestFailed
 from xor_fast.sim.fakes import FakeIdentity, FakeVerifier
 from xor_fast.sim.meter import Meter, memory_kib
 from xor_fast.sim.run import KIND, OVERLAY_NAME, overlay_for
-from xor_fast.sim.scenario import Options, Progress
+from xor_fast.sim.scenarios.scenario import Options, Progress
 from xor_fast.sim.settled import settle_at_once
 from xor_fast.sim.storm import Storm
 from xor_fast.sim.world import CUT, Host

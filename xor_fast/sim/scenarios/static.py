@@ -3,9 +3,9 @@
 from math import log2
 
 from xor_fast.sim import checks
-from xor_fast.sim.results import Account
-from xor_fast.sim.scenario import Chart, Claim, Options, Progress, Result
-from xor_fast.sim.stage import Stage
+from xor_fast.sim.scenarios.results import Account
+from xor_fast.sim.scenarios.scenario import Chart, Claim, Options, Progress, Result
+from xor_fast.sim.scenarios.stage import Stage
 
 # Mean path lengths for 16 random fingers and the RFC's neighbour sets, by log2 of the number of peers.
 EXPECTED_HOPS = {6: 3.46, 8: 4.57, 10: 5.46, 12: 6.45}

@@ -14,9 +14,9 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from xor_fast.sim.faults import Fault
-from xor_fast.sim.minimise import minimise
-from xor_fast.sim.torture import Outcome, plan_of, torture
+from xor_fast.sim.torture.faults import Fault
+from xor_fast.sim.torture.minimise import minimise
+from xor_fast.sim.torture.scenario import Outcome, plan_of, torture
 
 
 class Plan(msgspec.Struct):

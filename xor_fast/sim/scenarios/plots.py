@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xor_fast.sim.scenario import Chart
+from xor_fast.sim.scenarios.scenario import Chart
 
 FORMATS = (".png", ".svg")
 _WIDTH, _HEIGHT = 7.0, 3.2  # inches of one chart

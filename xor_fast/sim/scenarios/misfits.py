@@ -5,10 +5,10 @@ from functools import partial
 
 from xor_fast.sim import checks
 from xor_fast.sim.disk import VirtualDisk
-from xor_fast.sim.results import Account
-from xor_fast.sim.scenario import Chart, Claim, Options, Progress, Result
-from xor_fast.sim.stage import Key, Stage
-from xor_fast.sim.static import LIFETIME, WAIT
+from xor_fast.sim.scenarios.results import Account
+from xor_fast.sim.scenarios.scenario import Chart, Claim, Options, Progress, Result
+from xor_fast.sim.scenarios.stage import Key, Stage
+from xor_fast.sim.scenarios.static import LIFETIME, WAIT
 from xor_fast.sim.storm import Machine
 from xor_fast.sim.world import Host
 

@@ -3,9 +3,9 @@
 from math import log
 from random import Random
 
-from xor_fast.sim.results import Account
-from xor_fast.sim.scenario import Chart, Claim, Options, Progress, Result
-from xor_fast.sim.stage import Key, Stage
+from xor_fast.sim.scenarios.results import Account
+from xor_fast.sim.scenarios.scenario import Chart, Claim, Options, Progress, Result
+from xor_fast.sim.scenarios.stage import Key, Stage
 from xor_fast.sim.world import Host
 
 # What must succeed at these median sessions (seconds), the longest that is not above the one that is run counts.

@@ -5,7 +5,7 @@ import msgspec
 from xor_fast.sim.meter import Stopwatch
 from xor_fast.sim.real import real_overlay
 from xor_fast.sim.run import MakeIdentity, fake_identity, overlay_for, simulate
-from xor_fast.sim.scenario import Claim, Options, Progress, Result
+from xor_fast.sim.scenarios.scenario import Claim, Options, Progress, Result
 
 
 def grow(options: Options, progress: Progress) -> Result:

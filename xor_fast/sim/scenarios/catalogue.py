@@ -1,11 +1,21 @@
 """The one list of scenarios: `xor-fast sim list`."""
 
-from xor_fast.sim.churn import churn
-from xor_fast.sim.grow import grow
-from xor_fast.sim.misfits import clock, droppers, restart, slow
-from xor_fast.sim.scenario import FINGERS, NEIGHBOURS, Parameter, Scenario, nodes, one_of, seconds, share, whole
-from xor_fast.sim.splits import bridge, partition
-from xor_fast.sim.static import half, mute, paths
+from xor_fast.sim.scenarios.churn import churn
+from xor_fast.sim.scenarios.grow import grow
+from xor_fast.sim.scenarios.misfits import clock, droppers, restart, slow
+from xor_fast.sim.scenarios.scenario import (
+    FINGERS,
+    NEIGHBOURS,
+    Parameter,
+    Scenario,
+    nodes,
+    one_of,
+    seconds,
+    share,
+    whole,
+)
+from xor_fast.sim.scenarios.splits import bridge, partition
+from xor_fast.sim.scenarios.static import half, mute, paths
 
 _RING = (NEIGHBOURS, FINGERS)
 _MINUTES = "minutes of virtual time"

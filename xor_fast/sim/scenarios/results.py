@@ -1,8 +1,8 @@
 """From a stage to a Result: the figures that every scenario with many peers gives."""
 
 from xor_fast.sim.meter import Stopwatch, memory_kib
-from xor_fast.sim.scenario import Chart, Claim, Result
-from xor_fast.sim.stage import Stage
+from xor_fast.sim.scenarios.scenario import Chart, Claim, Result
+from xor_fast.sim.scenarios.stage import Stage
 
 
 class Account:
