@@ -6,6 +6,7 @@ from libc.stdlib cimport calloc, free
 
 from xor_fast.cext.link cimport Link
 from xor_fast.cext.switch cimport Switch
+from xor_fast.cext.table cimport link_at
 
 
 cdef extern from "forward.h" nogil:
@@ -142,8 +143,8 @@ cdef class Forwarding:
         if self.links == NULL or self.c_links == NULL or self.c.table == NULL:
             raise MemoryError
         for i, node_id in enumerate(peers):
-            self.links[i] = switch.link_at(switch.link_of(node_id))
-        self.source = switch.link_at(switch.link_of(source))
+            self.links[i] = link_at(&switch.table, switch.link_of(node_id))
+        self.source = link_at(&switch.table, switch.link_of(source))
         self.c_source = id_of(source)
         self.c.overlay, self.c.initial_ttl = switch.overlay, switch.initial_ttl
         self.c.max_message_size, self.c.joined = switch.max_message_size, switch.ring.joined
