@@ -32,6 +32,27 @@ def test_a_seed_replays(seed: int) -> None:
     assert result("churn", seed + 1, nodes=32, minutes=1, session=60.0, warm=5.0).trace != once.trace
 
 
+def test_periodic_recovery_costs_less_than_reactive_and_more_with_a_shorter_interval(seed: int) -> None:
+    """The same deaths: without reactive recovery only a change of one's range is told at once (10.7.1, 10.7.3)."""
+
+    def updates(recovery: str, interval: float) -> tuple[float, float]:
+        given = {"recovery": recovery, "update_interval": interval}
+        found = held("churn", seed, nodes=40, session=300.0, minutes=2, warm=30.0, **given)
+        assert f"{recovery} recovery" in found.rows["churn"]
+        figures: Any = found.figures
+        return figures["bytes_per_peer_second"]["updates"], figures["upkeep_bytes_per_peer_second"]
+
+    (reactive, most), (periodic, least), (often, between) = (
+        updates("reactive", 600.0),
+        updates("periodic", 600.0),
+        updates("periodic", 60.0),
+    )
+    assert 0 < periodic < 0.5 * reactive, f"seed {seed}: {periodic} and {reactive} B/s of Updates"
+    # 10 neighbours are told 0.9 times a minute more, and they answer; each message carries a certificate.
+    assert often - periodic > 10 * 0.9 / 60 * 1000, f"seed {seed}: {often} and {periodic} B/s of Updates"
+    assert least < between < most, f"seed {seed}: {least}, {between}, {most} B/s of upkeep"
+
+
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [

@@ -57,6 +57,8 @@ _ALL = (
             nodes(1000),
             *_RING,
             Parameter("session", 3600.0, seconds, "median length of a session"),
+            Parameter("recovery", "reactive", one_of("reactive", "periodic"), "of the neighbours and long links"),
+            Parameter("update_interval", 600.0, seconds, "between periodic Updates, which both have"),
             Parameter("minutes", 60, whole(1, 10_000), _MINUTES),
             Parameter("warm", 120.0, seconds, "churn before anything is measured"),
             Parameter("silent", 0.1, share, "of the deaths that no kernel tells of"),

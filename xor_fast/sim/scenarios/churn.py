@@ -3,6 +3,10 @@
 from math import log
 from random import Random
 
+import msgspec
+
+from xor_fast.config import Overlay
+from xor_fast.sim.run import overlay_for
 from xor_fast.sim.scenarios.results import Account
 from xor_fast.sim.scenarios.scenario import Chart, Claim, Options, Progress, Result
 from xor_fast.sim.scenarios.stage import Key, Stage
@@ -15,7 +19,7 @@ UPKEEP = 900.0  # bytes per peer and second, at sessions of an hour or more
 
 class Churn:
     def __init__(self, options: Options, progress: Progress) -> None:
-        self.stage: Stage = Stage(options, progress)
+        self.stage: Stage = Stage(options, progress, overlay=_overlay(options))
         self.options = options
         self.mean: float = options.number("session") / log(2)
         self.lifetime: float = options.number("lifetime")
@@ -34,6 +38,15 @@ class Churn:
 
     def _joined(self, host: Host) -> None:
         self.stage.store(Key(host), self.lifetime)
+
+
+def _overlay(options: Options) -> Overlay:
+    """Whether its peers answer changes at once or with the next periodic Update (RFC 6940 10.7.1, 10.7.4.1)."""
+    return msgspec.structs.replace(
+        overlay_for(options.count("nodes")),
+        reactive=options.text("recovery") == "reactive",
+        update_interval=options.number("update_interval"),
+    )
 
 
 def churn(options: Options, progress: Progress) -> Result:
@@ -64,11 +77,12 @@ def churn(options: Options, progress: Progress) -> Result:
     session = options.number("session")
     lookups = stage.lookups
     least = next((success for length, success in CLAIMED if session >= length), CLAIMED[-1][1])
-    title = f"{stage.nodes} peers, median session {session / 60:g} min"
+    what = f"median session {session / 60:g} min, {options.text('recovery')} recovery"
+    title = f"{stage.nodes} peers, {what}"
     result = account.result(
         [Claim(f"at least {least:.2%} of the lookups succeed", lookups.success >= least)],
         figures={"deaths": run.deaths - deaths, "members": len(stage.members), "median_session": session},
-        rows={"churn": f"median session {session / 60:g} min: {run.deaths - deaths} deaths in {total / 60:g} min"},
+        rows={"churn": f"{what}: {run.deaths - deaths} deaths in {total / 60:g} min"},
         charts=[
             Chart(f"Lookups that fail: {title}", "minutes", "percent of the lookups", {"": minutes}),
             Chart(f"Upkeep: {title}", "minutes", "bytes per peer and second", {"": upkeep}),
