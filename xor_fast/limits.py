@@ -95,6 +95,7 @@ FAILED_PEER_MEMORY = 10.0  # for this long nobody's stale Update makes us Attach
 JOIN_RETRY = (0.3, 1.0)  # random wait before another try to join, doubled each time
 REPLICA_RETRY = 2.0  # after a replica was refused or lost, doubled each time while the neighbours stay the same
 REPLICA_RETRY_CEILING = 120.0
+REPLICA_CHECK = 10.0  # after the hold-down: until then a new owner has sent its copies, or else it may lack the values
 MAX_ASKED_FOR = 16  # Fetches under way because somebody says it has newer values of our range
 HANDOVER_WINDOW = 16  # Stores under way from an admitting peer to its joiner
 JOIN_RETRY_CEILING = 30.0

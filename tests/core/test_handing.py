@@ -4,7 +4,18 @@ from typing import Any
 
 import pytest
 
-from tests.core.neighbours import BEFORE_OURS, NOW_MS, PLACE, USER, Neighbours, candidate, error_code, store, value
+from tests.core.neighbours import (
+    BEFORE_OURS,
+    DICTIONARY,
+    NOW_MS,
+    PLACE,
+    USER,
+    Neighbours,
+    candidate,
+    error_code,
+    store,
+    value,
+)
 from tests.core.outside import OURS, resource
 from xor_fast import limits
 from xor_fast.cext import ids
@@ -229,3 +240,79 @@ def test_a_replica_refused_for_good_is_offered_ever_more_seldom(around: Neighbou
         around.received.clear()
         around.wait(1)
     assert 5 < around.node.counters["replicas_sent"] < 15
+
+
+def between(around: Neighbours, count: int) -> list[FakeIdentity]:
+    """Further members between PLACE and us, in their order on the ring; not entered yet."""
+    return [around.member(BEFORE_OURS[:8] + bytes([n]) * 8) for n in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("is_giver_there", [True, False])
+def test_the_last_copy_is_not_let_go_of(around: Neighbours, is_giver_there: bool) -> None:
+    """Who gave it to us is gone, so that those who are to hold it now may have nothing: the owner gets it first."""
+    giver, heir, *others = between(around, 5)
+    around.enter(giver, heir)
+    assert around.put(giver, Code.STORE_REQ, store(value(giver, b"v"), replica=1, counter=1))[-1].code == Code.STORE_ANS
+    if not is_giver_there:
+        around.leave(giver)
+    around.received.clear()
+    around.enter(*others)
+    around.wait(0.1)
+    owner = giver if is_giver_there else heir
+    assert len(around.node.storage) == (0 if is_giver_there else 1)
+    assert confirm_replicas(around, owner) == (0 if is_giver_there else 1)
+    around.wait(limits.REPLICA_RETRY + 0.1)
+    assert len(around.node.storage) == 0
+
+
+def test_what_an_owner_took_that_we_do_not_know_is_settled(around: Neighbours) -> None:
+    """The ring has moved far from us: only the way to the Resource-ID tells who is responsible."""
+    (nearer, *others), stranger = between(around, 5), FakeIdentity(ids.successor_id(PLACE), USER)
+    writer = around.members[0]
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    around.enter(*others)
+    around.received.clear()
+    around.wait(2 * limits.REPLICA_RETRY)
+    (asked,) = [(m, r) for m in around.members for r in around.asked_of(m, Code.STORE_REQ) if m is not others[0]]
+    assert asked[1].header.destination_list == (resource(PLACE),)
+    around.enter(nearer)
+    fields: dict[str, Any] = {"transaction_id": asked[1].header.transaction_id, "signer": stranger}
+    around.deliver(asked[0], around.message(Code.STORE_ANS, StoreAns((StoreKindResponse(DICTIONARY, 1),)), **fields))
+    assert len(around.node.storage) == 0
+
+
+def test_a_newer_value_follows_an_older_one_that_is_on_its_way(around: Neighbours) -> None:
+    writer, near = around.members[0], around.members[3]
+    others = [around.member(OURS[:8] + bytes([n]) * 8) for n in (1, 2)]
+    around.node.tuning = Tuning(hold_down=0.5)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"old")), resource(PLACE))
+    around.enter(near)
+    around.wait(0.1)
+    (older,) = around.asked_of(near, Code.STORE_REQ)
+    around.enter(*others)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"new", NOW_MS + 1)), resource(PLACE))
+    assert [confirm_replicas(around, member) for member in (*others, near)] == [1, 1, 0]
+    around.leave(others[0])
+    around.wait(0.6)
+    around.received.clear()
+    around.answer_to(near, older, Code.STORE_ANS, StoreAns((StoreKindResponse(DICTIONARY, 1),)))
+    around.wait(limits.REPLICA_RETRY + 0.1)
+    (newer,) = around.asked_of(near, Code.STORE_REQ)
+    assert isinstance(newer.body, StoreReq)
+    assert newer.body.kind_data[0].values[0].storage_time == NOW_MS + 1
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_an_owner_that_sends_no_copies_is_sent_one(around: Neighbours, has_it: bool) -> None:
+    """Its disk was full when it was a replica, say: whoever has a copy may have the last."""
+    giver, heir = between(around, 2)
+    around.enter(giver, heir)
+    around.node.tuning = Tuning(hold_down=1.0)
+    held = value(giver, b"v")
+    assert around.put(giver, Code.STORE_REQ, store(held, replica=2, counter=1))[-1].code == Code.STORE_ANS
+    around.leave(giver)
+    if has_it:
+        assert around.put(heir, Code.STORE_REQ, store(held, replica=1, counter=1))[-1].code == Code.STORE_ANS
+    around.received.clear()
+    around.wait(1 + limits.REPLICA_CHECK + 0.1)
+    assert len(around.asked_of(heir, Code.STORE_REQ)) == (0 if has_it else 1)

@@ -85,6 +85,9 @@ class Replication:
     """Whose copies count: each peer that has confirmed values has a mark, which `Held.copies` names. When it has gone,
     or has left the replica set and may let go of them, it loses its mark, and all it confirmed is forgotten at once.
 
+    A value that is not ours has a keeper: the peer that gave it to us, or that took it when we owed it. Unless one of
+    those who are to hold it is known to do so, ours may be the last copy: it goes to its owner before we let go of it.
+
     What has to be looked at after a change of the ring is the part of it that has changed hands, and what we owe."""
 
     def __init__(self, node: "Node", storage: "Storage") -> None:
@@ -98,7 +101,9 @@ class Replication:
         self._handover: _Handover | None = None
         self._rebalance_at: Timer | None = None
         self._pause = limits.REPLICA_RETRY  # until refused replicas are sent again; grows while nothing changes
+        self._check_at: Timer | None = None
         self._marks: dict[bytes, int] = {}
+        self._keepers: dict[bytes, int] = {}  # marks of another kind: peers of our ring that have given us values
         self._next_mark = 0
         self._start: bytes | None = None  # our range begins after this, as last noted; None: we have none
         self._covered: tuple[bytes, list[bytes]] | None = None  # range and targets that have been looked over
@@ -190,10 +195,7 @@ class Replication:
     # --- whose copies count ---------------------------------------------------------------------------
 
     def _confirmed(self, held: "Held", target: bytes) -> None:
-        mark = self._marks.get(target)
-        if mark is None:
-            self._next_mark += 1
-            mark = self._marks[target] = self._next_mark
+        mark = self._mark(self._marks, target)
         if mark not in held.copies:
             if len(held.copies) > 2 * limits.REPLICAS:
                 held.copies = tuple(other for other in held.copies if other in self._marks.values())
@@ -202,8 +204,26 @@ class Replication:
     def _has_copy(self, held: "Held", target: bytes) -> bool:
         return self._marks.get(target, 0) in held.copies
 
+    def _mark(self, marks: dict[bytes, int], node_id: bytes) -> int:
+        if node_id not in marks:
+            self._next_mark += 1
+            marks[node_id] = self._next_mark
+        return marks[node_id]
+
+    def kept_by(self, node_id: bytes, values: Iterable["Held"]) -> None:
+        """That peer has these too."""
+        if node_id in self._node.ring:  # else nobody would tell us when it is gone
+            mark = self._mark(self._keepers, node_id)
+            for held in values:
+                held.keeper = mark
+
+    def _is_kept(self, held: "Held", holders: list[bytes]) -> bool:
+        """Is one of those who are to hold it known to do so?"""
+        return any(self._keepers.get(holder) == held.keeper or self._has_copy(held, holder) for holder in holders)
+
     def forget_copies(self, node_id: bytes) -> None:
         """A peer has gone: what it held no longer counts as a copy."""
+        self._keepers.pop(node_id, None)
         if self._marks.pop(node_id, None) is not None and self._covered is not None:
             start, targets = self._covered
             self._covered = (start, [target for target in targets if target != node_id])
@@ -216,6 +236,10 @@ class Replication:
         self._pause = limits.REPLICA_RETRY
         self._note_range()
         self._schedule(now + (self._node.tuning.hold_down if failed else 0.0))
+        if self._check_at is not None:
+            self._check_at.cancel()
+        later = now + self._node.tuning.hold_down + limits.REPLICA_CHECK
+        self._check_at = self._node.timers.at(later, self._check_owners)
 
     def _note_range(self) -> None:
         """What is no longer ours is owed to whoever comes in between; noted at once, lest it changes hands twice."""
@@ -316,8 +340,11 @@ class Replication:
         near = self._node.ring.predecessors(limits.REPLICAS + 1)
         for shelf, key in list(self._owed):
             held, owner = shelf.values.get(key), self._node.ring.owner(shelf.resource)
-            if held is None or owner == self._node.node_id or self._has_copy(held, owner):
+            if held is None or owner == self._node.node_id:
                 del self._owed[shelf, key]
+            elif self._has_copy(held, owner):
+                del self._owed[shelf, key]
+                self.kept_by(owner, (held,))
             if held is not None and owner == self._node.node_id:
                 self._cover(shelf, (key,), self._node.ring.successors(limits.REPLICAS))
             elif held is not None:
@@ -328,11 +355,37 @@ class Replication:
         before = self._node.ring.predecessors(limits.REPLICAS + 1)
         if len(before) <= limits.REPLICAS:
             return
+        lacking = self._owe_what_lacks(self._node.node_id, before[-1])
         for shelf in self._storage.shelves.within(self._node.node_id, before[-1]):
             for key, held in list(shelf.values.items()):
                 if (shelf, key) not in self._owed:
-                    self._node.count("values_left_replica_set")
-                    self._storage.drop(now, shelf, held)
+                    self._drop(now, shelf, held)
+        if lacking:
+            self._settle_debts()
+
+    def _drop(self, now: float, shelf: "Shelf", held: "Held") -> None:
+        self._node.count("values_left_replica_set")
+        self._storage.drop(now, shelf, held)
+
+    def _owe_what_lacks(self, start: bytes, end: bytes) -> int:
+        """Values in (start, end] that nobody who is to hold them is known to have are owed to their owners."""
+        before = len(self._owed)
+        for shelf in self._storage.shelves.within(start, end):
+            holders = self._node.ring.replica_set(shelf.resource, limits.REPLICAS)
+            lacking = (key for key, held in shelf.values.items() if not self._is_kept(held, holders))
+            self._owed.update(((shelf, key), None) for key in lacking)
+        return len(self._owed) - before
+
+    def _check_owners(self, now: float) -> None:
+        """Of what we hold for others: an owner that came to it by a failure had it as a replica, unless it could not
+        take it then. If it has the values, it has sent them to us by now; else ours may be the last copies."""
+        ring = self._node.ring
+        before = ring.predecessors(limits.REPLICAS + 1)
+        if not ring.joined or not before:
+            return
+        start = before[-1] if len(before) > limits.REPLICAS else self._node.node_id
+        if self._owe_what_lacks(start, before[0]):
+            self._rebalance(now)
 
     def _is_far(self, resource: bytes) -> bool:
         before = self._node.ring.predecessors(limits.REPLICAS + 1)
@@ -344,15 +397,20 @@ class Replication:
         if held is None or what in self._rebalancing or self._has_copy(held, target):
             return
         self._rebalancing.add(what)
-        self._queue.append(_Push(shelf, key, target, number, self._replicated, is_far))
+        self._queue.append(_Push(shelf, key, target, number, partial(self._replicated, held), is_far))
 
-    def _replicated(self, now: float, push: _Push, ok: bool) -> None:
-        self._rebalancing.discard((push.shelf, push.key, push.target))
-        if not ok:
+    def _replicated(self, sent: "Held", now: float, push: _Push, ok: bool) -> None:
+        shelf, key = push.shelf, push.key
+        self._rebalancing.discard((shelf, key, push.target))
+        if not ok or shelf.values.get(key) not in (None, sent):  # or a newer one came meanwhile
             self._once_more(now, push)
-        elif (push.shelf, push.key) in self._owed and self._node.ring.owner(push.shelf.resource) == push.target:
-            del self._owed[push.shelf, push.key]
-            self._schedule(now + limits.REPLICA_RETRY)  # is it still ours to keep?
+        elif (shelf, key) in self._owed and (push.is_far or self._node.ring.owner(shelf.resource) == push.target):
+            del self._owed[shelf, key]
+            self.kept_by(push.target, (sent,))
+            if push.is_far and self._is_far(shelf.resource) and key in shelf.values:
+                self._drop(now, shelf, sent)  # who took it is responsible, be it one that we do not know
+            else:
+                self._schedule(now + limits.REPLICA_RETRY)  # is it still ours to keep?
 
     # --- handover to a joining peer, and before leaving ------------------------------------------------
 

@@ -116,6 +116,8 @@ class Storage:
 
     def _received(self, now: float, parts: list[Part], sender: bytes | None) -> None:
         for part in parts:
+            if sender is not None:
+                self.replication.kept_by(sender, part.values)
             for held in part.changes:
                 self.replication.received(now, part.shelf, held, sender)
 

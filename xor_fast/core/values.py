@@ -69,10 +69,10 @@ class Chain:
 class Held:
     """One stored value. Times are monotonic seconds.
 
-    signed: StoredDataValue and Signature, as they came. copies: marks of the peers that confirmed this very value, by
-    `Replication`."""
+    signed: StoredDataValue and Signature, as they came. By `Replication`: copies, marks of the peers that confirmed
+    this very value; keeper, the mark of one that is known to have it too if it is not ours (0: of none)."""
 
-    __slots__ = ("chain", "copies", "exists", "expires", "key", "signed", "storage_time")
+    __slots__ = ("chain", "copies", "exists", "expires", "keeper", "key", "signed", "storage_time")
 
     def __init__(self, data: StoredData, signed: bytes, chain: Chain, now: float) -> None:
         self.key: bytes = key_of(data)
@@ -82,6 +82,7 @@ class Held:
         self.signed: bytes = signed
         self.chain: Chain = chain
         self.copies: tuple[int, ...] = ()
+        self.keeper: int = 0
 
     def put_at(self, index: int) -> None:
         """An array entry gets its place. The signature does not cover it (7.4.2.2)."""

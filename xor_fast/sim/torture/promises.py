@@ -211,7 +211,7 @@ class Promises:
                     yield f"{host.name} does not hold {place.writes.get(newest)}, but {place.holders.get(host)}"
             extra = [h.name for h in place.holders if isinstance(h, Host) and h not in hosts]
             if extra:
-                yield f"{', '.join(extra)}: copies outside the replica set"
+                yield f"{', '.join(extra)}: copies of {place.writes.get(newest)} outside the replica set"
 
     def _wrong(self, text: str) -> None:
         self.problems.append(f"{self._storm.now:.3f} {text}")
