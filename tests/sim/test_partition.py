@@ -31,10 +31,12 @@ class Split:
             dial(host, action._replace(addresses=reachable))
 
         world._dial = within  # type: ignore[method-assign]
-        for host in overlay.hosts:
-            for connection in list(host.links.values()):
-                if self.parts(*connection.hosts):
-                    world._close(connection, "the network is split")
+        for _ in range(2):  # those that are there, and those that were being made
+            for host in overlay.hosts:
+                for connection in list(host.links.values()):
+                    if self.parts(*connection.hosts):
+                        world._close(connection, "the network is split")
+            world.run(1)
 
     def parts(self, one: Host, other: Host) -> bool:
         return not self.is_open and (one in self.half) != (other in self.half)
