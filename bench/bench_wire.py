@@ -55,7 +55,7 @@ def by_reference(messages: list[bytes], peer_count: int = 16) -> list[bytes]:
     frames: dict[bytes, list[bytes]] = {peer: [] for peer in sorted(peers)}
     for sent in messages:
         header = reference.peek(sent)
-        hop = ring.next_hop(reference.first_entry(header.destination_list).value)
+        hop = ring.next_hop(reference.first_entry(header.destination_list).value, source=peers[0])
         assert hop is not None
         rewritten = reference.rewrite(sent, header.ttl - 1, peers[0])
         frames[hop].append(reference.data_frame(len(frames[hop]), rewritten))

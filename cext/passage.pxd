@@ -115,6 +115,7 @@ cdef struct Passage:
     bint is_request
     bint is_critical        # it has an option that no forwarder may ignore
     size_t via_count
+    const Id* source        # the node it came from; NULL: ourselves
     size_t stripped         # bytes of own entries at the start of the destination list
     Link* target            # where it goes on to; NULL: to ourselves
     double now

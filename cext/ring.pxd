@@ -14,6 +14,6 @@ cdef class Ring:
 
     cdef size_t lower_bound(self, const Id* target) noexcept nogil
     cdef bint is_own_range(self, const Id* target) noexcept nogil
-    cdef const Id* next_peer(self, const Id* target) noexcept nogil
+    cdef const Id* next_peer(self, const Id* target, const Id* source) noexcept nogil
     cdef bytes at(self, size_t i)
     cdef int read(self, bytes node_id, Id* out) except -1

@@ -74,7 +74,7 @@ cdef class Ring:
     def next_hop(self, bytes target not None):
         cdef Id key
         self.read(target, &key)
-        cdef const Id* peer = self.next_peer(&key)
+        cdef const Id* peer = self.next_peer(&key, NULL)
         return None if peer == NULL else id_bytes(peer, self.id_length)
 
     def next_hops(self, bytes target not None, size_t count):
@@ -136,8 +136,15 @@ cdef class Ring:
         cdef size_t predecessor = (self.own if self.own else self.count) - 1
         return self.joined and within(&self.entries[predecessor], target, &self.entries[self.own])
 
-    cdef const Id* next_peer(self, const Id* target) noexcept nogil:
-        """10.3; NULL when the table is empty. The pointer holds until the table changes."""
+    cdef const Id* next_peer(self, const Id* target, const Id* source) noexcept nogil:
+        """10.3; NULL when nobody is left. The pointer holds until the table changes. source: the peer whose next hop
+        towards the target we are, or NULL.
+
+        The largest ahead of the target is no next hop when it is the source: knowing nobody between itself and the
+        target, it took us for the first behind, and would again; those further ahead would lead to it. But somebody
+        behind the target and nearer than ourselves is known here, or the target would be ours. So "no such node is
+        found" ahead, and it goes to the smallest behind.
+        """
         cdef size_t after = self.lower_bound(target)
         cdef size_t before = (after if after else self.count) - 1
         if after == self.count:
@@ -145,11 +152,12 @@ cdef class Ring:
         if after != self.own and equal(&self.entries[after], target):
             return &self.entries[after]
         # The entry just before target is the largest in (self, target), unless that entry is ourselves.
-        if before != self.own:
+        if before != self.own and (source == NULL or not equal(&self.entries[before], source)):
             return &self.entries[before]
-        if after != self.own:
-            return &self.entries[after]
-        return NULL
+        if after == self.own:
+            # We claim no range, as we are joining or leaving: our successor does.
+            after = (after + 1) % self.count
+        return NULL if after == before else &self.entries[after]
 
     cdef bytes at(self, size_t i):
         return id_bytes(&self.entries[i % self.count], self.id_length)

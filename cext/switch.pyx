@@ -526,6 +526,7 @@ cdef class Switch:
         p.message = message
         p.size = size
         p.is_request = False
+        p.source = &source.node_id
         p.now = now
         cdef Outcome outcome = check(&p, &self.rules)
         if is_held and outcome == FORWARDED:
@@ -629,7 +630,8 @@ cdef class Switch:
         return write_node(p.via, &source.node_id, self.id_length)
 
     cdef Outcome route_by_ring(self, Passage* p, const Id* target) noexcept nogil:
-        cdef const Id* peer = self.ring.next_peer(target)
+        # When its list led here (6.1.1, 6.1.3), the node it came from has not looked for the way to what stands next.
+        cdef const Id* peer = self.ring.next_peer(target, p.source if p.stripped == 0 else NULL)
         if peer != NULL:
             p.target = find(&self.table, peer)
         return FORWARDED if p.target != NULL else DROP_NO_ROUTE
@@ -646,8 +648,8 @@ cdef class Switch:
         if p.is_request or p.header.fragment & FRAGMENT_OFFSET:
             if p.via_count == MAX_DESTINATIONS:
                 return DROP_LONG_LIST
-            # Peers that disagree about a range send a message to and fro: not until its TTL ends. By way of a node it
-            # was told to pass (6.1.1), it may come here a second time.
+            # Several peers that disagree about a range may send a message in a circle: not until its TTL ends. By way
+            # of a node it was told to pass (6.1.1), it may come here a second time.
             if p.via_count > MAX_VISITS and times_forwarded(p, &self.own, self.id_length) >= MAX_VISITS:
                 return DROP_LOOP
             via = source
@@ -711,6 +713,7 @@ cdef class Switch:
         """A message made here. WireError if its header is none: that is a mistake of the caller."""
         p.message = <const uint8_t*>PyBytes_AS_STRING(message)
         p.size = <size_t>PyBytes_GET_SIZE(message)
+        p.source = NULL
         p.target = NULL
         p.stripped = 0
         p.inserted_size = 0

@@ -146,17 +146,19 @@ static inline bool is_ours(const struct node *node, struct key key) {
     return node->joined && within(node->table[before].id, key, node->own);
 }
 
-/* 10.3: the peer itself, else the largest before the key, else the smallest after. */
-static inline struct output *next_hop(const struct node *node, struct key key) {
+/* 10.3: the peer itself, else the largest before the key unless that is the source, else the smallest after. */
+static inline struct output *next_hop(const struct node *node, struct key key, const struct key *source) {
     size_t after = lower_bound(node, key);
     size_t before = (after ? after : node->count) - 1;
     if (after == node->count)
         after = 0;
     if (after != node->own_place && equal(node->table[after].id, key))
         return node->table[after].link;
-    if (before != node->own_place)
+    if (before != node->own_place && !(source && equal(node->table[before].id, *source)))
         return node->table[before].link;
-    return after != node->own_place ? node->table[after].link : NULL;
+    if (after == node->own_place)
+        after = (after + 1) % node->count;
+    return after != before ? node->table[after].link : NULL;
 }
 
 static inline struct output *link_of(const struct node *node, struct key key) {
@@ -225,7 +227,7 @@ static enum outcome decide(struct node *node, const struct key *source, const ui
         if (e.type == RESOURCE) {
             if (is_ours(node, key))
                 return next == options ? DELIVERED_BY_C : DROPPED_BY_C;
-            link = next_hop(node, key);
+            link = next_hop(node, key, first == to ? source : NULL);
             break;
         }
         if (key.high == UINT64_MAX && key.low == UINT64_MAX)
@@ -233,7 +235,7 @@ static enum outcome decide(struct node *node, const struct key *source, const ui
         if (!equal(key, node->own)) {
             link = link_of(node, key);
             if (!link && !is_ours(node, key))
-                link = next_hop(node, key);
+                link = next_hop(node, key, first == to ? source : NULL);
             break;
         }
         if (next == options)

@@ -19,15 +19,20 @@ class ReferenceRing:
         self.peers.discard(node_id)
         return was_there
 
-    def next_hop(self, target: bytes) -> bytes | None:
+    def next_hop(self, target: bytes, source: bytes | None = None) -> bytes | None:
+        """source: the peer whose next hop towards the target we are."""
         if target in self.peers:
             return target
         # Strictly between ourselves and the target; a target equal to ourselves lies a whole turn away.
         turn = clockwise(self.node_id, target) or ring_size(target)
         before = [p for p in self.peers if clockwise(self.node_id, p) < turn]
-        if before:
-            return max(before, key=lambda p: clockwise(self.node_id, p))
-        return min(self.peers, key=lambda p: clockwise(target, p), default=None)
+        largest = max(before, key=lambda p: clockwise(self.node_id, p), default=None)
+        if largest is not None and largest != source:
+            return largest
+        # "If no such node is found" (10.3). The source is none: were anybody known to it between itself and the target,
+        # it would have asked those and not us. The others ahead of the target lie before it, and lead to it.
+        others = self.peers - {largest}
+        return min(others, key=lambda p: clockwise(target, p), default=None)
 
     def next_hops(self, target: bytes, count: int) -> list[bytes]:
         """Each is where the next hop would lead if those ahead of it were not there."""

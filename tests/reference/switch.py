@@ -158,7 +158,7 @@ class ReferenceSwitch:
                 self.keep(number, "UNATTACHED", message)
                 self.counters["held_back"] += 1
                 return
-            outcome, target, left = self.route(header)
+            outcome, target, left = self.route(header, source.node_id)
             if outcome == "FORWARDED":
                 assert target is not None
                 self.forward(header, message, number, source, target, left)
@@ -260,18 +260,22 @@ class ReferenceSwitch:
             seen.append(entry.encoded)
         return len(seen)
 
-    def route(self, header: wire.Header) -> tuple[str, ReferenceLink | None, list[wire.Entry]]:
+    def route(
+        self, header: wire.Header, source: bytes | None = None
+    ) -> tuple[str, ReferenceLink | None, list[wire.Entry]]:
         """DELIVER, or FORWARDED with the link; and what is left of the destination list."""
         own = self.ring.node_id
         left = wire.entries(header.destination_list)
         while len(left) > 1 and left[0].type == 1 and left[0].value == own:
             left = left[1:]
+            source = None  # which knew of ourselves, not of what is behind
         if not left:
             raise Drop("no_destination")
         first = left[0]
         if first.type == 3:
             left = [*self.way_back(first), *left[1:]]
             first = left[0]
+            source = None  # likewise
         if first.type not in (1, 2):
             raise Drop("destination_type")
         if len(first.value) != len(own):
@@ -288,7 +292,7 @@ class ReferenceSwitch:
             if len(left) > 1:
                 raise Drop("resource_place")
             return "DELIVER", None, left
-        hop = self.newest_link(self.ring.next_hop(first.value))
+        hop = self.newest_link(self.ring.next_hop(first.value, source))
         if hop is None:
             raise Drop("no_route")
         return "FORWARDED", hop, left
