@@ -103,6 +103,7 @@ JOIN_TABLE_TIMEOUT = 5.0  # for the full Update of the admitting peer; then a jo
 JOIN_ATTACH_TIMEOUT = 5.0  # a joiner asks to be let in even if one future neighbour does not answer its Attach
 MAX_REMEMBERED_ADDRESSES = 4  # of one of them
 MAX_REMEMBERED = 32  # peers whose addresses are kept, to find the ring again when all others are lost
+REMEMBER_PAUSE = 30.0  # between two records of them: a bootstrap node meets many peers a second
 LEAVE_TIMEOUT = 5.0  # for handing data on, then again for the answers to Leave: a leaver does not wait for ever
 FINGER_SEARCH_DELAY = 2.0  # losses within this make one search
 FINGER_SEARCH_AGAIN = 30.0  # after a search nobody answered

@@ -7,6 +7,7 @@ import pytest
 
 from tests.sim.overlays import Overlay
 from tests.sim.trace import number_of, place, traced
+from xor_fast import limits
 from xor_fast.actions import Dial
 from xor_fast.core.node import Stored, Tuning
 from xor_fast.messages import Code
@@ -97,3 +98,43 @@ def test_the_newest_value_wins_and_nothing_is_rolled_back(seed: int) -> None:
     for user in users:
         for asker in users[:3]:
             assert overlay.found(asker, user) == [b"meanwhile"]
+
+
+def next_run(overlay: Overlay, host: Host) -> Host:
+    """Of a host that was killed, with its disk."""
+    node = host.node
+    return overlay.world.add(node.identity, node.verifier, host.address, host.disk)
+
+
+def remembering(seed: int) -> Overlay:
+    """An overlay whose peers have noted where others are."""
+    overlay = Overlay(6, seed)
+    overlay.world.run(limits.REMEMBER_PAUSE + 10)
+    return overlay
+
+
+def test_a_first_peer_that_starts_anew_is_soon_one_ring_with_those_that_went_on(seed: int) -> None:
+    """It starts the overlay, as ever; but its disk says where others are, and nobody has to come to it first."""
+    overlay = remembering(seed)
+    first = overlay.hosts[0]
+    overlay.world.kill(first)
+    overlay.world.run(15)
+    again = next_run(overlay, first)
+    again.node.start_overlay(overlay.world.now)
+    overlay.world.drain(again)
+    assert overlay.world.run(3, lambda: checks.is_one_ring(overlay.world)), checks.wrong_neighbours(overlay.world)
+    assert len(overlay.hosts) == 6
+
+
+def test_who_comes_back_when_all_bootstrap_nodes_are_gone_gets_in_through_others(seed: int) -> None:
+    overlay = remembering(seed)
+    first, other = overlay.hosts[0], overlay.hosts[3]
+    overlay.world.kill(first)
+    overlay.world.kill(other)
+    overlay.world.run(15)
+    again = next_run(overlay, other)
+    again.node.join(overlay.world.now, [first.address], lambda now, outcome: None)
+    overlay.world.drain(again)
+    assert overlay.world.run(5, lambda: again.node.ring.joined)
+    overlay.settle()
+    assert len(overlay.hosts) == 5

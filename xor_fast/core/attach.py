@@ -112,6 +112,7 @@ class Attach:
         if attempt.node_id == self._node.node_id:
             self._end(now, attempt, RequestFailed(ErrorCode.NOT_FOUND, "the Attach came back to ourselves"))
         elif self._node.switch.link_of(attempt.node_id) != NO_LINK:
+            self._node.topology.partition.remember(now, attempt.node_id, attempt.addresses)
             self._end(now, attempt, attempt.node_id)
             if attempt.wants_full:
                 self._node.topology.updates.send_full(now, attempt.node_id)
@@ -155,6 +156,7 @@ class Attach:
         self._note_attached(now, request)
         if connected:
             # The bootstrap link, say: a second connection between the same two would serve nobody.
+            self._node.topology.partition.remember(now, sender, addresses)
             if body.send_update:
                 self._node.topology.updates.send_full(now, sender)  # 6.4.2.3
         elif not any(dialling.node_id == sender for dialling in self._dialling.values()):
@@ -202,10 +204,10 @@ class Attach:
         self._node.count("links_opened")
         wants_full = dialling is not None and dialling.send_update
         if dialling is not None and dialling.node_id is not None:
-            self._node.topology.partition.remember(node_id, dialling.addresses)
+            self._node.topology.partition.remember(now, node_id, dialling.addresses)
         for attempt in [attempt for attempt in self._attempts if attempt.node_id == node_id]:
             wants_full = wants_full or attempt.wants_full
-            self._node.topology.partition.remember(node_id, attempt.addresses)
+            self._node.topology.partition.remember(now, node_id, attempt.addresses)
             self._end(now, attempt, node_id)
         self._dial_over(now, dialling, node_id)
         self._node.topology.linked(now, node_id, wants_full)  # 6.4.2.3: an Update once the connection is complete

@@ -79,7 +79,8 @@ class Joining:
             self._bootstrap_node = outcome
             self._find_admitting_peer(now)
 
-        self._node.attach.dial_bootstrap(now, self._bootstrap, linked)
+        # Any peer serves as well, when the bootstrap nodes are gone since we were here last.
+        self._node.attach.dial_bootstrap(now, (*self._bootstrap, *self._node.topology.partition.addresses()), linked)
 
     def _again(self, now: float, reason: str) -> None:
         if self._done is None:

@@ -5,6 +5,7 @@ v  Resource-ID Kind-ID key    a value: when it ends by the wall clock, whose cer
 g  Resource-ID Kind-ID        a generation counter that no value has
 c  SHA-256 of a certificate   that certificate, and its intermediates
 w  Resource-ID Kind-ID key    storage_time and end of the value that we wrote there last (notes 5.18)
+p                             where some other peers can be reached
 """
 
 import struct
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from xor_fast.actions import Address
 from xor_fast.cext import codec
 from xor_fast.core.durability import Done, Durability
 from xor_fast.core.values import Chain, Held, Shelf
@@ -27,6 +29,7 @@ _PLACE = struct.Struct(">16sI")
 _VALUE = struct.Struct(">Q32s")
 _NUMBER = struct.Struct(">Q")
 _WRITTEN = struct.Struct(">QQ")
+_Peers = list[tuple[bytes, tuple[Address, ...]]]
 
 
 def _place_key(tag: bytes, resource: bytes, kind: int, key: bytes = b"") -> bytes:
@@ -67,6 +70,9 @@ class Ledger:
         if self.disk.has_disk:
             self.disk.put(_place_key(b"w", resource, kind, key), _WRITTEN.pack(storage_time, ends_ms))
 
+    def peers(self) -> None:
+        self.disk.put(b"p", self._peers_record())
+
     def after(self, now: float, done: Done) -> None:
         self.disk.after(now, done)
 
@@ -82,12 +88,17 @@ class Ledger:
     def _chain_record(self, chain: Chain) -> bytes:
         return msgspec.msgpack.encode([certificate.certificate for certificate in chain.certificates])
 
+    def _peers_record(self) -> bytes:
+        return msgspec.msgpack.encode(list(self._node.topology.partition.peers.items()))
+
     def _current(self, now: float, key: bytes) -> bytes | None:
         tag, rest = key[:1], key[1:]
         shelves = self._node.storage.shelves
         if tag == b"c":
             chain = shelves.chain(rest)
             return self._chain_record(chain) if chain is not None else None
+        if tag == b"p":
+            return self._peers_record()
         resource, kind = _PLACE.unpack_from(rest)
         if tag == b"w":
             return _WRITTEN.pack(*self._node.writer.last((resource, kind, rest[_PLACE.size :])))
@@ -118,6 +129,8 @@ class Ledger:
                 elif tag == b"w":
                     place = (*_PLACE.unpack_from(rest), rest[_PLACE.size :])
                     self._node.writer.remember(place, *_WRITTEN.unpack(record))
+                elif tag == b"p":
+                    self._node.topology.partition.peers.update(msgspec.msgpack.decode(record, type=_Peers))
             except (struct.error, ValueError, WireError, TrustError) as error:
                 # Left where it is: a wrong clock, or another document, may be why it proves nothing today.
                 self._node.count("restore_refused")

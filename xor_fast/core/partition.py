@@ -1,5 +1,7 @@
 """Noticing that the overlay has split, and healing it (RFC 6940 10.7.4.4): a Ping for our own place through a bootstrap
-node or a peer that we lost, whose answer must come from our own successor. Who has lost everybody gets in again so."""
+node or a peer that we lost, whose answer must come from our own successor. Who has lost everybody gets in again so,
+and who starts anew: where others can be reached is on its disk.
+"""
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -23,21 +25,40 @@ class Partition:
         self.bootstrap: tuple[Address, ...] = ()
         self._is_lost = False  # without any peer since we were in the ring
         self._found_at: dict[Address, bytes] = {}  # bootstrap nodes, so that a link serves again
-        self._remembered: OrderedDict[bytes, tuple[Address, ...]] = OrderedDict()  # the peer met last is last
+        self.peers: OrderedDict[bytes, tuple[Address, ...]] = OrderedDict()  # where they are; the one met last is last
         self._probing: Timer | None = None
+        self._recording: Timer | None = None
 
     def start(self, now: float) -> None:
         if not self.bootstrap:
             self.bootstrap = self._node.topology.elsewhere(self._node.overlay.bootstrap_nodes)
         self._schedule(now)
+        if self.peers and not len(self._node.ring):  # the first peer is back: the others may have gone on
+            self._is_lost = True
+            self._probe_at(now)
 
-    def remember(self, node_id: bytes, addresses: tuple[Address, ...]) -> None:
+    # --- where others are ----------------------------------------------------------------------------
+
+    def remember(self, now: float, node_id: bytes, addresses: tuple[Address, ...]) -> None:
         """Where a node can be reached, as it told us: when all links are lost, so are all ways to ask for it."""
-        if addresses:
-            self._remembered[node_id] = addresses[: limits.MAX_REMEMBERED_ADDRESSES]
-            self._remembered.move_to_end(node_id)
-            if len(self._remembered) > limits.MAX_REMEMBERED:
-                self._remembered.popitem(last=False)
+        if not addresses:
+            return
+        is_news = self.peers.get(node_id) != addresses[: limits.MAX_REMEMBERED_ADDRESSES]
+        self.peers[node_id] = addresses[: limits.MAX_REMEMBERED_ADDRESSES]
+        self.peers.move_to_end(node_id)
+        if len(self.peers) > limits.MAX_REMEMBERED:
+            self.peers.popitem(last=False)
+        if is_news and (self._recording is None or not self._recording.active):
+            self._recording = self._node.timers.at(now + limits.REMEMBER_PAUSE, self._record)
+
+    def _record(self, now: float) -> None:
+        self._node.storage.ledger.peers()
+
+    def addresses(self) -> list[Address]:
+        """One of each peer that we remember, in any order: nobody who is not there stands in the way twice."""
+        found = [addresses[0] for addresses in self.peers.values()]
+        self._node.rng.shuffle(found)
+        return found
 
     def alone(self, now: float) -> None:
         """We have lost every peer: all of them have gone, or only our way to them has (10.7.1). Ask soon."""
@@ -64,13 +85,13 @@ class Partition:
             return
         self._schedule(now)
         rng = self._node.rng
-        lost = [node_id for node_id in self._remembered if self._node.switch.link_of(node_id) == NO_LINK]
+        lost = [node_id for node_id in self.peers if self._node.switch.link_of(node_id) == NO_LINK]
         rng.shuffle(lost)
         bootstrap = rng.sample(self.bootstrap, len(self.bootstrap))
         if self._is_lost:
-            self._dial(now, (*bootstrap, *(address for node_id in lost for address in self._remembered[node_id])))
+            self._dial(now, (*bootstrap, *(address for node_id in lost for address in self.peers[node_id])))
         elif lost and (not bootstrap or rng.random() < 0.5):
-            self._dial(now, self._remembered[lost[0]])
+            self._dial(now, self.peers[lost[0]])
         else:
             self._dial(now, tuple(bootstrap))
 
