@@ -257,16 +257,30 @@ def test_the_last_copy_is_not_let_go_of(around: Neighbours, is_giver_there: bool
         around.leave(giver)
     around.received.clear()
     around.enter(*others)
-    around.wait(0.1)
     owner = giver if is_giver_there else heir
+    assert confirm_replicas(around, owner) == 0
+    around.wait(limits.HOLD_DOWN + limits.SETTLING + 0.1)
     assert len(around.node.storage) == (0 if is_giver_there else 1)
     assert confirm_replicas(around, owner) == (0 if is_giver_there else 1)
-    around.wait(limits.REPLICA_RETRY + 0.1)
+    around.wait(limits.HOLD_DOWN + limits.SETTLING + 0.1)
     assert len(around.node.storage) == 0
 
 
-def test_what_an_owner_took_that_we_do_not_know_is_settled(around: Neighbours) -> None:
-    """The ring has moved far from us: only the way to the Resource-ID tells who is responsible."""
+def test_what_will_be_let_go_of_stays_until_all_is_quiet_nearby(around: Neighbours) -> None:
+    """Its owner may not see all of those in between, and count on it still when they have gone."""
+    giver, *others = between(around, 5)
+    around.enter(giver)
+    assert around.put(giver, Code.STORE_REQ, store(value(giver, b"v"), replica=1, counter=1))[-1].code == Code.STORE_ANS
+    for other in others:
+        around.enter(other)
+        around.wait(limits.HOLD_DOWN + limits.SETTLING - 1)
+        assert len(around.node.storage) == 1
+
+
+@pytest.mark.parametrize("is_newer_there", [True, False])
+def test_what_an_owner_took_that_we_do_not_know_is_settled(around: Neighbours, is_newer_there: bool) -> None:
+    """The ring has moved far from us: only the way to the Resource-ID tells who is responsible. If that one has
+    something newer, nobody needs it here."""
     (nearer, *others), stranger = between(around, 5), FakeIdentity(ids.successor_id(PLACE), USER)
     writer = around.members[0]
     around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
@@ -277,8 +291,13 @@ def test_what_an_owner_took_that_we_do_not_know_is_settled(around: Neighbours) -
     assert asked[1].header.destination_list == (resource(PLACE),)
     around.enter(nearer)
     fields: dict[str, Any] = {"transaction_id": asked[1].header.transaction_id, "signer": stranger}
-    around.deliver(asked[0], around.message(Code.STORE_ANS, StoreAns((StoreKindResponse(DICTIONARY, 1),)), **fields))
+    code, answer = Code.STORE_ANS, StoreAns((StoreKindResponse(DICTIONARY, 1),))
+    if is_newer_there:
+        code, answer = Code.ERROR, ErrorResponse(ErrorCode.DATA_TOO_OLD)
+    around.deliver(asked[0], around.message(code, answer, **fields))
     assert len(around.node.storage) == 0
+    around.drain()
+    assert not [request for _, request in around.received if request.code == Code.FETCH_REQ]
 
 
 def test_a_newer_value_follows_an_older_one_that_is_on_its_way(around: Neighbours) -> None:
@@ -314,5 +333,5 @@ def test_an_owner_that_sends_no_copies_is_sent_one(around: Neighbours, has_it: b
     if has_it:
         assert around.put(heir, Code.STORE_REQ, store(held, replica=1, counter=1))[-1].code == Code.STORE_ANS
     around.received.clear()
-    around.wait(1 + limits.REPLICA_CHECK + 0.1)
+    around.wait(1 + limits.SETTLING + 0.1)
     assert len(around.asked_of(heir, Code.STORE_REQ)) == (0 if has_it else 1)

@@ -257,6 +257,7 @@ def test_two_halves_find_each_other_again(seed: int) -> None:
     for link, connection in list(first.links.items()):
         assert connection.links[0] == link or connection.links[1] == link
         overlay.world._close(connection, "cut")
+    first.node.topology.partition.peers.clear()  # and it knows no other address
     overlay.world.run(10)
     assert len(first.node.ring) == 0
     overlay.world.run(3 * limits.PARTITION_PROBE, lambda: checks.is_one_ring(overlay.world))

@@ -79,8 +79,9 @@ class Joining:
             self._bootstrap_node = outcome
             self._find_admitting_peer(now)
 
-        # Any peer serves as well, when the bootstrap nodes are gone since we were here last.
-        self._node.attach.dial_bootstrap(now, (*self._bootstrap, *self._node.topology.partition.addresses()), linked)
+        # Every other time a peer that we met in an earlier life: the bootstrap nodes may be gone.
+        known = self._node.topology.partition.known_addresses() if self._tries % 2 else ()
+        self._node.attach.dial_bootstrap(now, known or self._bootstrap, linked)
 
     def _again(self, now: float, reason: str) -> None:
         if self._done is None:

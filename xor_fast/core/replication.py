@@ -101,7 +101,7 @@ class Replication:
         self._handover: _Handover | None = None
         self._rebalance_at: Timer | None = None
         self._pause = limits.REPLICA_RETRY  # until refused replicas are sent again; grows while nothing changes
-        self._check_at: Timer | None = None
+        self._settled_at: Timer | None = None
         self._marks: dict[bytes, int] = {}
         self._keepers: dict[bytes, int] = {}  # marks of another kind: peers of our ring that have given us values
         self._next_mark = 0
@@ -236,10 +236,9 @@ class Replication:
         self._pause = limits.REPLICA_RETRY
         self._note_range()
         self._schedule(now + (self._node.tuning.hold_down if failed else 0.0))
-        if self._check_at is not None:
-            self._check_at.cancel()
-        later = now + self._node.tuning.hold_down + limits.REPLICA_CHECK
-        self._check_at = self._node.timers.at(later, self._check_owners)
+        if self._settled_at is not None:
+            self._settled_at.cancel()
+        self._tidy_later(now)
 
     def _note_range(self) -> None:
         """What is no longer ours is owed to whoever comes in between; noted at once, lest it changes hands twice."""
@@ -271,7 +270,7 @@ class Replication:
             self._owed[shelf, held.key] = None
             self._schedule(now + limits.REPLICA_RETRY)
         elif self._is_far(shelf.resource):
-            self._schedule(now + max(limits.REPLICA_RETRY, self._node.tuning.hold_down))  # notes 6.7: not at once
+            self._tidy_later(now)  # notes 6.7: not at once
 
     def owe(self, now: float, shelf: "Shelf", held: "Held") -> None:
         """A value that may have to go to its owner."""
@@ -307,7 +306,6 @@ class Replication:
         self._note_range()
         self._settle_debts()
         self._cover_ours()
-        self._let_go(now)
         self._fill(now)
 
     def _cover_ours(self) -> None:
@@ -350,47 +348,6 @@ class Replication:
             elif held is not None:
                 self._replicate(shelf, key, owner, 1, is_far=owner not in near)
 
-    def _let_go(self, now: float) -> None:
-        """Of what three predecessors lie between us and its place (10.7.3)."""
-        before = self._node.ring.predecessors(limits.REPLICAS + 1)
-        if len(before) <= limits.REPLICAS:
-            return
-        lacking = self._owe_what_lacks(self._node.node_id, before[-1])
-        for shelf in self._storage.shelves.within(self._node.node_id, before[-1]):
-            for key, held in list(shelf.values.items()):
-                if (shelf, key) not in self._owed:
-                    self._drop(now, shelf, held)
-        if lacking:
-            self._settle_debts()
-
-    def _drop(self, now: float, shelf: "Shelf", held: "Held") -> None:
-        self._node.count("values_left_replica_set")
-        self._storage.drop(now, shelf, held)
-
-    def _owe_what_lacks(self, start: bytes, end: bytes) -> int:
-        """Values in (start, end] that nobody who is to hold them is known to have are owed to their owners."""
-        before = len(self._owed)
-        for shelf in self._storage.shelves.within(start, end):
-            holders = self._node.ring.replica_set(shelf.resource, limits.REPLICAS)
-            lacking = (key for key, held in shelf.values.items() if not self._is_kept(held, holders))
-            self._owed.update(((shelf, key), None) for key in lacking)
-        return len(self._owed) - before
-
-    def _check_owners(self, now: float) -> None:
-        """Of what we hold for others: an owner that came to it by a failure had it as a replica, unless it could not
-        take it then. If it has the values, it has sent them to us by now; else ours may be the last copies."""
-        ring = self._node.ring
-        before = ring.predecessors(limits.REPLICAS + 1)
-        if not ring.joined or not before:
-            return
-        start = before[-1] if len(before) > limits.REPLICAS else self._node.node_id
-        if self._owe_what_lacks(start, before[0]):
-            self._rebalance(now)
-
-    def _is_far(self, resource: bytes) -> bool:
-        before = self._node.ring.predecessors(limits.REPLICAS + 1)
-        return len(before) > limits.REPLICAS and not ids.between(before[-1], resource, self._node.node_id)
-
     def _replicate(self, shelf: "Shelf", key: bytes, target: bytes, number: int, *, is_far: bool = False) -> None:
         what = (shelf, key, target)
         held = shelf.values.get(key)
@@ -410,7 +367,49 @@ class Replication:
             if push.is_far and self._is_far(shelf.resource) and key in shelf.values:
                 self._drop(now, shelf, sent)  # who took it is responsible, be it one that we do not know
             else:
-                self._schedule(now + limits.REPLICA_RETRY)  # is it still ours to keep?
+                self._tidy_later(now)  # is it still ours to keep?
+
+    # --- what others are to hold ----------------------------------------------------------------------
+
+    def _tidy_later(self, now: float) -> None:
+        """Once nothing has changed nearby for a while. An owner that still sees fewer between us and itself counts on
+        what we have confirmed, and is not told when we let go of it."""
+        if self._settled_at is None or not self._settled_at.active:
+            later = now + self._node.tuning.hold_down + limits.SETTLING
+            self._settled_at = self._node.timers.at(later, self._tidy)
+
+    def _tidy(self, now: float) -> None:
+        """Let go of what three predecessors lie between us and its place (10.7.3), and look after the rest: an owner
+        that came to it by a failure had it as a replica, unless it could not take it then. If it has the values, it
+        has sent them to us by now; else ours may be the last copies."""
+        before = self._node.ring.predecessors(limits.REPLICAS + 1)
+        if not self._node.ring.joined or not before:
+            return
+        lacking = self._owe_what_lacks(self._node.node_id, before[0])
+        if len(before) > limits.REPLICAS:
+            for shelf in self._storage.shelves.within(self._node.node_id, before[-1]):
+                for key, held in list(shelf.values.items()):
+                    if (shelf, key) not in self._owed:
+                        self._drop(now, shelf, held)
+        if lacking:
+            self._rebalance(now)
+
+    def _drop(self, now: float, shelf: "Shelf", held: "Held") -> None:
+        self._node.count("values_left_replica_set")
+        self._storage.drop(now, shelf, held)
+
+    def _owe_what_lacks(self, start: bytes, end: bytes) -> int:
+        """Values in (start, end] that nobody who is to hold them is known to have are owed to their owners."""
+        before = len(self._owed)
+        for shelf in self._storage.shelves.within(start, end):
+            holders = self._node.ring.replica_set(shelf.resource, limits.REPLICAS)
+            lacking = (key for key, held in shelf.values.items() if not self._is_kept(held, holders))
+            self._owed.update(((shelf, key), None) for key in lacking)
+        return len(self._owed) - before
+
+    def _is_far(self, resource: bytes) -> bool:
+        before = self._node.ring.predecessors(limits.REPLICAS + 1)
+        return len(before) > limits.REPLICAS and not ids.between(before[-1], resource, self._node.node_id)
 
     # --- handover to a joining peer, and before leaving ------------------------------------------------
 
@@ -498,6 +497,8 @@ class Replication:
                 holder = outcome.signer.node_id
                 if self._is_to_hold(holder, shelf.resource):
                     self._confirmed(held, holder)
+            elif outcome.code == ErrorCode.DATA_TOO_OLD and self._is_far(shelf.resource):
+                taken = True  # its owner has a newer one, and here it has no place
             elif outcome.code in (ErrorCode.DATA_TOO_OLD, ErrorCode.GENERATION_COUNTER_TOO_LOW):
                 self._node.writer.resync(now, destination, shelf.resource, shelf.kind)  # 7.4.1.1
                 moving = self._handover

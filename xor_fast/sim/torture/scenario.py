@@ -11,6 +11,7 @@ from random import Random
 
 import msgspec
 
+from xor_fast import limits
 from xor_fast.cext import ids
 from xor_fast.config import Overlay
 from xor_fast.core.node import Fetched, NewValue, Stored, Tuning
@@ -31,12 +32,13 @@ MACHINES = 32
 STORM = 60.0  # seconds of faults
 UPDATE_INTERVAL = 10.0
 HOLD_DOWN = 1.0
-QUIET = 60.0  # seconds after the last fault by which all is well: a vanished peer is missed, two updates pass
+QUIET = 80.0  # seconds after the last fault by which all is well: a vanished peer is missed, two updates pass, and what
+# is outside of its replica set is let go of
 LIFETIME = 20 * 86400  # of a value: clocks that jump a day do not end it
 FEWEST = 10  # below so many members nobody else is taken away
 LEAST_BOUND = 200  # entries of any table that are no leak, whatever it is
 
-assert KERNEL_KEEPALIVE + HOLD_DOWN + 2 * UPDATE_INTERVAL < QUIET
+assert KERNEL_KEEPALIVE + 2 * UPDATE_INTERVAL + HOLD_DOWN + limits.SETTLING < QUIET
 
 
 class Outcome(msgspec.Struct):
