@@ -242,6 +242,27 @@ def test_a_replica_refused_for_good_is_offered_ever_more_seldom(around: Neighbou
     assert 5 < around.node.counters["replicas_sent"] < 15
 
 
+@pytest.mark.req("topo.replica-new-member")
+def test_the_hold_down_after_a_failure_does_not_keep_copies_from_who_has_just_joined(around: Neighbours) -> None:
+    """It is there for whoever replaces the failed one (10.7.1), and may be back. Under churn somebody always fails."""
+    writer, first, second, third = around.members[0], *(around.member(OURS[:8] + bytes([n]) * 8) for n in (2, 3, 4))
+    for member in (first, second, third):
+        around.put(member, Code.UPDATE_REQ, UpdateReq(10_000, ChordUpdateType.PEER_READY))
+    around.wait(0.1)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    assert [confirm_replicas(around, member) for member in (first, second)] == [1, 1]
+    around.leave(first)
+    joined = around.member(OURS[:8] + bytes([1]) * 8)
+    around.put(joined, Code.UPDATE_REQ, UpdateReq(0, ChordUpdateType.PEER_READY))
+    assert confirm_replicas(around, joined) == 1
+    around.leave(joined)
+    around.received.clear()
+    around.wait(limits.HOLD_DOWN - 1)
+    assert confirm_replicas(around, third) == 0
+    around.wait(2)
+    assert confirm_replicas(around, third) == 1
+
+
 def between(around: Neighbours, count: int) -> list[FakeIdentity]:
     """Further members between PLACE and us, in their order on the ring; not entered yet."""
     return [around.member(BEFORE_OURS[:8] + bytes([n]) * 8) for n in range(1, count + 1)]

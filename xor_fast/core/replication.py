@@ -328,6 +328,17 @@ class Replication:
             if self._node.ring.is_responsible(shelf.resource):
                 self._cover(shelf, (key,), targets)
 
+    def welcome(self, now: float, node_id: bytes) -> None:
+        """Who has just joined and is to hold our values gets them at once (10.7.3). The hold-down is for another that
+        takes the place of one that failed; under churn there is hardly a moment without."""
+        targets = self._node.ring.successors(limits.REPLICAS)
+        if node_id in targets:
+            number = 1 + targets.index(node_id)
+            for shelf in self._storage.shelves.within(self._begin(), self._node.node_id):
+                for key in shelf.values:
+                    self._replicate(shelf, key, node_id, number)
+            self._fill(now)
+
     def _cover(self, shelf: "Shelf", keys: Iterable[bytes], targets: list[bytes]) -> None:
         for key in keys:
             for number, target in enumerate(targets, 1):

@@ -149,8 +149,8 @@ class Topology:
 
     # --- entering and leaving the routing table ------------------------------------------------------
 
-    def enter(self, now: float, node_id: bytes) -> None:
-        """A ready peer, to which we have a link."""
+    def enter(self, now: float, node_id: bytes, *, is_new: bool = False) -> None:
+        """A ready peer, to which we have a link. is_new: it has just joined the ring."""
         if self._node.switch.link_of(node_id) == NO_LINK:
             return
         self._avoid.pop(node_id, None)
@@ -159,6 +159,8 @@ class Topology:
         before = self.neighbourhood.sides()
         self._node.ring.add(node_id)
         self._changed(now, before, failed=False)
+        if is_new and self.state is State.JOINED:
+            self._node.storage.replication.welcome(now, node_id)
 
     def lose(self, now: float, node_id: bytes, reason: str) -> None:
         """A peer has failed or left (10.7.1, 10.7.2)."""
@@ -244,7 +246,7 @@ class Topology:
             raise Refuse(ErrorCode.FORBIDDEN, "an Update is taken over a direct link only")
         sender = request.signer.node_id
         if self.state not in (State.LEAVING, State.LEFT):
-            self.enter(now, sender)
+            self.enter(now, sender, is_new=body.uptime < self._node.tuning.hold_down)
         was_joining = self.state is State.JOINING
         if was_joining:
             self.joining.on_update(now, sender, body)
