@@ -9,7 +9,7 @@ from tests.core.outside import OURS, node, resource
 from xor_fast import limits
 from xor_fast.actions import Dial
 from xor_fast.cext import ids
-from xor_fast.messages import AttachReqAns, Code, PingAns
+from xor_fast.messages import AttachReqAns, Code, PingAns, UpdateReq
 from xor_fast.sim.fakes import FakeIdentity
 
 BOOTSTRAP = ("192.0.2.9", 6084)
@@ -38,3 +38,25 @@ def test_a_stranger_that_follows_us_is_attached_to_through_the_bootstrap_node_an
     desk.deliver(bootstrap, desk.message(Code.ATTACH_ANS, answer, **fields))
     desk.connect(stranger)
     assert desk.asked_of(stranger, Code.UPDATE_REQ)
+
+
+@pytest.mark.parametrize("link_first", [False, True])
+def test_where_a_peer_is_reached_is_kept_whichever_comes_first_its_answer_or_its_connection(link_first: bool) -> None:
+    desk = Neighbours()
+    desk.enter()
+    informer = desk.members[2]
+    known = FakeIdentity(OURS[:1] + bytes([1]) * 15, b"other@half.example")
+    desk.put(informer, Code.UPDATE_REQ, UpdateReq(1, 2, (), (known.node_id,)))
+    (attach,) = desk.asked_of(informer, Code.ATTACH_REQ)
+    answer = AttachReqAns(b"", b"", b"active", (candidate(),), False)
+    if link_first:
+        desk.connect(known)
+    message = desk.message(Code.ATTACH_ANS, answer, transaction_id=attach.header.transaction_id, signer=known)
+    desk.deliver(informer, message)
+    if not link_first:
+        desk.connect(known)
+    for peer in list(desk.members):
+        desk.leave(peer)
+    desk.wait(2 * limits.FINGER_SEARCH_DELAY)
+    dials = [action.addresses for action in desk.node.actions() if isinstance(action, Dial)]
+    assert (("192.0.2.1", 999),) in dials

@@ -124,7 +124,7 @@ def test_whom_something_is_about_belongs_to_a_state() -> None:
         def __init__(self, node_id: bytes) -> None:
             self.node_id = node_id
 
-    shape = Shape({}, 0.0, {})
+    shape = Shape({}, 0.0, {}, {})
     assert shape.digest(Waiting(b"a")) == shape.digest(Waiting(b"a")) != shape.digest(Waiting(b"b"))
 
 

@@ -98,6 +98,11 @@ class Attach:
 
     def _answered(self, now: float, attempt: _Attempt, outcome: Answer | RequestFailed) -> None:
         attempt.transaction_id = None
+        if attempt not in self._attempts:  # the connection was there before the answer, which still tells addresses
+            if not isinstance(outcome, RequestFailed) and isinstance(outcome.body, AttachReqAns):
+                addresses = addresses_of(outcome.body.candidates)
+                self._node.topology.partition.remember(now, outcome.signer.node_id, addresses)
+            return
         if isinstance(outcome, RequestFailed):
             if outcome.code == ErrorCode.IN_PROGRESS and attempt.node_id is not None:
                 attempt.has_yielded = True  # 6.5.1.2: their Attach goes on
@@ -131,7 +136,7 @@ class Attach:
         self._attempts.remove(attempt)
         if attempt.timer is not None:
             attempt.timer.cancel()
-        if attempt.transaction_id is not None:
+        if attempt.transaction_id is not None and isinstance(outcome, RequestFailed):
             self._node.transactions.cancel(attempt.transaction_id)
         attempt.done(now, outcome)
 

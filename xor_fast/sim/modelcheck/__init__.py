@@ -8,8 +8,8 @@ state, breadth first, and looks at each state it has not met (`checks.py`).
 **Equal states.** A node does nothing but by its own state and its own inputs (core is without I/O), so a state of the
 world is the state of each node and what is under way. A node's state is told by `shape.py`; `machine.py` sees to it
 that nothing in it depends on which of two unrelated events came first: links are named by who is at the other end,
-tickets by what they were given for, transaction ids follow from what is asked, and there is no chance. `locals.py`
-carries out each input in each state of a node once and remembers what came of it.
+tickets by what they were given for, transaction ids follow from what is asked, there is no chance, and the clock on the
+wall stands still. `locals.py` carries out each input in each state of a node once and remembers what came of it.
 
 **Reduction.** Each keeps all end states; `--no-reduction` turns them off, and a test compares.
 

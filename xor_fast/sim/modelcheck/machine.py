@@ -4,6 +4,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 from hashlib import blake2b
+from itertools import count
 from random import Random
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from xor_fast.actions import Address, Dial, Hangup, Left
 from xor_fast.cext import codec
 from xor_fast.cext.switch import SELF, Received, Switch, Verdict
 from xor_fast.config import Overlay
-from xor_fast.core.node import NewValue, Node, Stored
+from xor_fast.core.node import _KEPT_CODES, NewValue, Node, Stored
 from xor_fast.core.timers import Run, Timer, Timers
 from xor_fast.core.topology import State
 from xor_fast.core.tuning import Tuning
@@ -206,8 +207,7 @@ class _Node(Node):
             addresses=(cast.addresses[index],),
             tuning=cast.tuning,
         )
-        self.used: Counter[bytes] = Counter()  # requests made, by what they ask
-        self.used_at: dict[bytes, float] = {}
+        self.used: dict[tuple[bytes, int], float] = {}  # requests made: what they ask, for the how manieth time, when
         self.topology.updates.uptime = lambda now: 0  # type: ignore[method-assign]  # else no two moments would be alike
 
     def request(
@@ -223,15 +223,20 @@ class _Node(Node):
     ) -> int:
         asked = repr((self.node_id, destination_list, link)).encode() + codec.encode_contents(code, body)
         key = blake2b(asked, digest_size=8).digest()
-        self.used[key] += 1
-        self.used_at[key] = now
-        number = blake2b(key + b"%d" % self.used[key], digest_size=8).digest()
+        used = next((key, n) for n in count(1) if (key, n) not in self.used)
+        self.used[used] = now
+        number = blake2b(key + b"%d" % used[1], digest_size=8).digest()
         self.steady.next_id = int.from_bytes(number, "big")
-        return super().request(now, destination_list, code, body, done, link=link, **options)  # type: ignore[arg-type]
+
+        def over(now: float, outcome: object) -> None:
+            if not isinstance(outcome, RequestFailed) and code not in _KEPT_CODES:
+                self.used.pop(used, None)  # it has been answered: no copy of it is under way, and nobody remembers it
+            done(now, outcome)
+
+        return super().request(now, destination_list, code, body, over, link=link, **options)  # type: ignore[arg-type]
 
     def forget_ids(self, now: float) -> None:
-        for key in [key for key, when in self.used_at.items() if when + _ID_MEMORY <= now]:
-            del self.used_at[key], self.used[key]
+        self.used = {used: when for used, when in self.used.items() if when + _ID_MEMORY > now}
 
     def ticket(self) -> int:
         return TICKETS + super().ticket()
@@ -294,6 +299,7 @@ class Machine:
 
     def _on_time(self, seconds: float) -> None:
         self.now = round(self.now + seconds, 6)
+        self.node.set_wall(self.now, WALL_MS)  # stands still: a state come back to later is the same state
         self.node.forget_ids(self.now)
 
     def _on_start(self) -> None:
@@ -356,7 +362,8 @@ class Machine:
     # --- what it is now --------------------------------------------------------------------------------
 
     def _shape(self) -> Shape:
-        return Shape(self._names, self.now, {ticket: name for name, ticket in self._dials.items()})
+        marks = self.node.storage.replication._marks
+        return Shape(self._names, self.now, {ticket: name for name, ticket in self._dials.items()}, marks)
 
     def digest(self) -> bytes:
         """Equal for two machines that will answer every input alike."""

@@ -9,6 +9,7 @@ The object graph below `Node` is walked: attributes, slots, tables, and the clos
   turn, never whether one is made.
 - Tickets are named by what they were given for, links by who is at the other end (`machine.py`), transaction ids follow
   from what is asked: nothing depends on which of two independent events came first.
+- Whose copies of a value count is told by their names: marks are numbers in the order of the first confirmation.
 - Left out: counters, notices, round-trip times, when a link was last heard (it decides when an idle one is pinged), and
   what the owner set once (configuration, identity, tuning).
 """
@@ -33,17 +34,20 @@ _OF_THE_NODE = frozenset({  # what its owner set, what only tells, and what is t
     "_wall_offset_ms", "addresses", "identity", "kinds", "node_id", "overlay", "ring", "rng", "steady", "switch",
     "tuning", "verifier",
 })  # fmt: skip
-_LEFT_OUT = frozenset({"handlers", "sent_at"})  # of all others
+_LEFT_OUT = frozenset({"_next_mark", "handlers", "sent_at"})  # of all others
 _WITHOUT_ORDER = frozenset({"_attempts"})  # lists that are sets of things without a hash
 
 
 class Shape:
-    """The walk over one node at one moment. tickets: what each open ticket is called."""
+    """The walk over one node at one moment. tickets: what each open ticket is called; marks: see `Replication`."""
 
-    def __init__(self, parts: Mapping[int, str], now: float, tickets: Mapping[int, object]) -> None:
+    def __init__(
+        self, parts: Mapping[int, str], now: float, tickets: Mapping[int, object], marks: Mapping[bytes, int]
+    ) -> None:
         self._parts = parts
         self._now = now
         self._tickets = tickets
+        self._marks = {mark: name for name, mark in marks.items()}
         self._above: list[int] = []  # the objects we are inside of
 
     def digest(self, *things: object) -> bytes:
@@ -117,7 +121,11 @@ class Shape:
         return [type(thing).__qualname__, *[self._attribute(thing, name) for name in _attributes(thing)]]
 
     def _attribute(self, thing: object, name: str) -> object:
-        value = getattr(thing, name, None)
+        value: Any = getattr(thing, name, None)
+        if name == "copies":  # of a mark that is taken back, none will ever be asked for
+            return sorted(self._marks[mark] for mark in value if mark in self._marks)
+        if name == "_marks":
+            return sorted(value)
         if name in _WITHOUT_ORDER and type(value) is list:
             return self._unordered(value)
         return self._of(value)

@@ -274,7 +274,8 @@ class _Doing:
             before = self._nodes[peer]
             if before != GONE:
                 after, outputs = locals_.step(before, ("message", node * LINKS_PER_PAIR + number, message))
-                if not outputs and locals_.views[after] == locals_.views[before]:
+                old, new = (locals_.views[number]._replace(deadline=None) for number in (before, after))
+                if not outputs and old == new:
                     self._nodes[peer] = after
                     return
         self._append(key, message)
