@@ -350,3 +350,30 @@ def test_a_client_stores_and_fetches_through_its_peer(seed: int) -> None:
     overlay.world.run(30)
     assert client.node.topology.state is State.CLIENT
     assert all(client.node.node_id not in host.node.ring for host in overlay.hosts)  # never a next hop
+
+
+@pytest.mark.parametrize("falls_asleep_again", [True, False])
+def test_what_waits_for_a_sleeper_happens_in_its_order(falls_asleep_again: bool, seed: int) -> None:
+    """Woken early, too: a stream of bytes, or the reports of a disk, must not overtake themselves."""
+    overlay = Overlay(2, seed)
+    world, host = overlay.world, overlay.hosts[1]
+    happened: list[float] = []
+
+    def happen(number: float) -> None:
+        if not world._sleeps(host, happen, number):
+            happened.append(number)
+
+    start = world.now
+    host.asleep_until = start + 10
+    for second in range(1, 15):
+        world.at(start + second, happen, second)
+    if falls_asleep_again:
+        world.run(5.5)
+        host.asleep_until = start + 20
+    world.run(start + 7.5 - world.now)
+    assert happened == []
+    host.asleep_until = world.now
+    world.rouse(host)
+    assert happened == [1, 2, 3, 4, 5, 6, 7]
+    world.run(20)
+    assert happened == list(range(1, 15))

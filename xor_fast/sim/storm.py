@@ -191,6 +191,7 @@ class Storm(World):
                 machine.liar = None
             if machine.host is not None and machine.host.alive:
                 machine.host.asleep_until = min(machine.host.asleep_until, self.now)
+                self.rouse(machine.host)
                 machine.host.disk.fault = None
                 if machine.host.is_mute:
                     self.stop(machine, "disk", RESTART)

@@ -73,7 +73,8 @@ class Host:
         self.disk: VirtualDisk = disk or VirtualDisk()
         self.alive = True
         self.is_mute = False  # takes bytes and does nothing: a hung process
-        self.asleep_until: float = 0.0  # whatever happens to it waits until then: a machine without a moment for it
+        self.asleep_until: float = 0.0  # a machine without a moment for it: whatever happens to it waits until then
+        self.held: list[tuple[Callable[..., object], tuple[object, ...]]] = []  # in the order in which it happened
         self.links: dict[int, Connection] = {}
         self.applications: dict[int, Connection] = {}  # by ticket, once handed over
         self.ports: dict[int, Address] = {}
@@ -207,11 +208,22 @@ class World:
             self.watch(host)
 
     def _sleeps(self, host: Host, run: Callable[..., object], *arguments: object) -> bool:
-        """Then it is done when the host wakes up, in the order in which it happened."""
-        sleeps = self.now < host.asleep_until
-        if sleeps:
-            self.at(host.asleep_until, run, *arguments)
-        return sleeps
+        """Then it is done when the host wakes up, and so is all that happens meanwhile, in its order."""
+        if self.now >= host.asleep_until and not host.held:
+            return False
+        if not host.held:
+            self.at(host.asleep_until, self.rouse, host)
+        host.held.append((run, arguments))
+        return True
+
+    def rouse(self, host: Host) -> None:
+        """It may have fallen asleep again before the end."""
+        if self.now < host.asleep_until:
+            self.at(host.asleep_until, self.rouse, host)
+            return
+        held, host.held = host.held, []
+        for run, arguments in held:
+            run(*arguments)
 
     def _wake(self, host: Host, when: float) -> None:
         if not host.alive or host.is_mute or host.wake_at != when:
@@ -358,8 +370,7 @@ class World:
         host, link = connection.hosts[end], connection.links[end]
         if not connection.open or not host.alive or host.is_mute or link < 0:
             return
-        if self.now < host.asleep_until:
-            self.at(host.asleep_until, self._arrive, connection, end, data)
+        if self._sleeps(host, self._arrive, connection, end, data):
             return
         self.record(b"bytes", host, data)
         if not host.node.receive(self.now, link, data):
