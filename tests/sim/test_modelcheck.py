@@ -243,4 +243,13 @@ def test_the_command_tells_states_and_bounds(capsys: pytest.CaptureFixture[str])
     assert main(["modelcheck", "--ring", "1", "--operations", "1"]) == 0
     printed = capsys.readouterr().out
     assert "ring of 1: join n2: " in printed
-    assert "bounds: 20000 states a scenario" in printed
+    assert "bounds: 400000 states a scenario (20000 for several operations on a ring of 3 or 4)" in printed
+
+
+@pytest.mark.parametrize("members", [1, 2, 3, 4])
+def test_no_two_nodes_of_a_scenario_have_the_same_place(members: int) -> None:
+    """Three that join in one gap were two: what was said of one was looked for at the other."""
+    for scenario in (*scenarios.pairs(members), *scenarios.several(members, 3), *scenarios.several(members, 5)):
+        places = scenarios.Places(members)
+        taken = [places.member(i) for i in range(members)] + [places.joiner(*joiner) for joiner in scenario.joiners]
+        assert len(set(taken)) == len(taken), str(scenario)

@@ -26,7 +26,7 @@ def _place(number: int) -> bytes:
 
 
 class Places(NamedTuple):
-    """Members at equal distances; in each gap two places for joiners, at one half and at three quarters of it."""
+    """Members at equal distances; in each gap three places for joiners: at one half, three quarters, seven eighths."""
 
     members: int
 
@@ -37,17 +37,17 @@ class Places(NamedTuple):
         """Where the range of a member begins."""
         return self.member(index) - _CIRCLE // self.members
 
-    def joiner(self, gap: int, second: bool) -> int:
-        return self.gap(gap) + _CIRCLE // self.members * (6 if second else 4) // _PARTS
+    def joiner(self, gap: int, rank: int) -> int:
+        return self.gap(gap) + _CIRCLE // self.members * (4, 6, 7)[rank] // _PARTS
 
 
 class Scenario(NamedTuple):
-    """members: of the ring at the start. joiners: (gap, second place) of those that may come in.
+    """members: of the ring at the start. joiners: (gap, which of its places) of those that may come in.
 
     operations: about members and, after these, joiners. by_steps: see `Bounds`."""
 
     members: int
-    joiners: tuple[tuple[int, bool], ...]
+    joiners: tuple[tuple[int, int], ...]
     operations: tuple[Operation, ...]
     by_steps: bool = False
 
@@ -57,12 +57,12 @@ class Scenario(NamedTuple):
 
 def make(members: int, wishes: Iterable[tuple[str, int]], by_steps: bool = False) -> Scenario:
     """wishes: ("join", gap), ("leave" or "kill" or "store", node); a joiner is a node after the members."""
-    joiners: list[tuple[int, bool]] = []
+    joiners: list[tuple[int, int]] = []
     operations: list[Operation] = []
     for kind, where in wishes:
         if kind == "join":
             operations.append(Operation("join", members + len(joiners), where))
-            joiners.append((where, any(gap == where for gap, _ in joiners)))
+            joiners.append((where, sum(gap == where for gap, _ in joiners)))
         else:
             operations.append(Operation(kind, where))
     return Scenario(members, tuple(joiners), tuple(operations), by_steps)
