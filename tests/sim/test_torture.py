@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from xor_fast.core.ledger import Ledger
+from xor_fast.core.lookup import Lookups
 from xor_fast.core.partition import Partition
 from xor_fast.core.ping import PingService
 from xor_fast.core.replication import Replication
+from xor_fast.core.topology import Topology
 from xor_fast.messages import Code, StoreAns, StoreKindResponse
 from xor_fast.sim.__main__ import main
 from xor_fast.sim.fakes import FakeVerifier
@@ -100,6 +103,42 @@ def test_values_let_go_of_too_early_are_noticed(seed: int, monkeypatch: pytest.M
     monkeypatch.setattr(Replication, "_rebalance", rebalance)
     joins = [Fault(1.0 + n, "join", 32 + n) for n in range(12)]
     assert "let go of by the last" in violations(seed, *joins)
+
+
+def test_what_a_disk_does_not_bring_back_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although everybody has stored anew before it is quiet."""
+    monkeypatch.setattr(Ledger, "_restore_value", lambda *args: 0)
+    random = Random(seed)
+    kills = [Fault(at, "kill", n, seconds=3.0, how="disk") for at in (1.0, 25.0) for n in random.sample(range(32), 22)]
+    stores = [Fault(50.0 + machine / 8, "store", machine) for machine in range(32)]
+    assert "let go of by the last" in violations(seed, *kills, *stores)
+
+
+def test_stores_answered_just_before_a_copy_is_made_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer waits for a copy: a single death right after it loses nothing."""
+
+    def confirm(self: Replication, now: float, request: Any, parts: Any) -> None:
+        responses = tuple(StoreKindResponse(part.shelf.kind, part.generation) for part in parts)
+        self._node.answer(now, request, Code.STORE_ANS, StoreAns(responses))
+        for part in parts:
+            for held in part.values:
+                self._again[part.shelf, held.key] = None
+        self._schedule(now + 3.0)
+
+    monkeypatch.setattr(Replication, "confirm", confirm)
+    stores = [Fault(20.0 + machine / 64, "store", machine) for machine in range(32)]
+    kills = [Fault(22.0, "kill", machine, how="gone") for machine in range(0, 32, 2)]
+    assert "nobody but the one that died had it" in violations(seed, *stores, *kills)
+
+
+def test_who_never_ends_leaving_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Topology, "_left", lambda *args: None)
+    assert "is leaving" in violations(seed, Fault(1.0, "leave", 7))
+
+
+def test_wishes_that_never_end_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lookups, "fetch", lambda *args: None)
+    assert "came to no end" in violations(seed)
 
 
 def test_a_partition_that_is_not_noticed_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:

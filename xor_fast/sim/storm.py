@@ -45,7 +45,8 @@ class Machine:
 
 
 class Storm(World):
-    """frames: what looks at the bytes each host sends."""
+    """frames: what looks at the bytes each host sends. gone, back: told of a host that was stopped, with its disk or
+    without, and of a machine that runs again with what was there."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Storm(World):
         self.machines: list[Machine] = []
         self.frames: Callable[[Host, bytes], None] | None = None
         self.gone: Callable[[Host, bool], None] = lambda host, with_disk: None
+        self.back: Callable[[Machine], None] = lambda machine: None
         self.machine_of: dict[Host, Machine] = {}
         self._make_identity = make_identity
         self._identities = self.random("identities")
@@ -89,6 +91,8 @@ class Storm(World):
         machine.host, machine.disk, machine.is_due = host, None, False
         self.machine_of[host] = machine
         self._dark.discard(host.address)
+        if disk is not None:
+            self.back(machine)
         return host
 
     def join(self, machine: Machine, disk: VirtualDisk | None = None) -> None:

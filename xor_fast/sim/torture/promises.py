@@ -45,6 +45,11 @@ class Place:
         assert self.promised is not None
         return sum(time >= self.promised.time for time in self.holders.values())
 
+    def deaths(self) -> int:
+        """Of those that had the promised value, or a newer one."""
+        assert self.promised is not None
+        return sum(count for time, count in self.died.items() if time >= self.promised.time)
+
 
 class Promises:
     """Looks at hosts (`look`), is told of wishes and outcomes, and collects what is wrong in `problems`."""
@@ -54,7 +59,7 @@ class Promises:
         self.problems: list[str] = []
         self.losses_excused: int = 0
         self._storm = storm
-        self._seen: dict[Host, dict[Spot, tuple[int, bool, bytes]]] = {}
+        self._seen: dict[Host | Machine, dict[Spot, tuple[int, bool, bytes]]] = {}
         self._there: dict[Host, list[Held]] = {}
         self._calm = 0.0  # seconds without a fault that may hinder repair
         self._calm_at = 0.0
@@ -86,7 +91,7 @@ class Promises:
         place.promised = write
         place.whole_at, place.was_let_go = self.calm(), False
         if not place.copies():
-            if any(time >= write.time for time in place.died):
+            if place.deaths():
                 self._lost(place)
             else:
                 self._wrong(f"{write} was acknowledged and nobody holds it")
@@ -147,23 +152,26 @@ class Promises:
 
     def gone(self, host: Host, with_disk: bool) -> None:
         """A host was stopped; its values stay on its disk, or not."""
-        machine = self._storm.machine_of[host]
         self._there.pop(host, None)
-        for spot, (time, *_) in self._seen.pop(host, {}).items():
-            place = self.places[spot]
-            if with_disk:
-                place.holders.pop(host, None)
-                place.holders[machine] = time
-            else:
-                self._releases(place, host, died=True)
+        seen = self._seen.pop(host, {})
+        if with_disk:
+            self._move(seen, host, self._storm.machine_of[host])
+        else:
+            for spot in seen:
+                self._releases(self.places[spot], host, died=True)
 
     def back(self, machine: Machine) -> None:
-        """A machine runs again, with what was on its disk."""
+        """A machine runs again: what was on its disk is there, or has been let go of."""
         assert machine.host is not None
+        self._move(self._seen.pop(machine, {}), machine, machine.host)
         self.look(machine.host)
-        for place in self.places.values():
-            if machine in place.holders:
-                self._releases(place, machine, died=False)
+
+    def _move(self, seen: dict[Spot, tuple[int, bool, bytes]], one: Host | Machine, other: Host | Machine) -> None:
+        self._seen[other] = seen
+        for spot in seen:
+            holders = self.places[spot].holders
+            if one in holders:
+                holders[other] = holders.pop(one)
 
     def _holds(self, place: Place, host: Host | Machine, time: int) -> None:
         place.holders[host] = time
@@ -189,15 +197,21 @@ class Promises:
             place.whole_at, place.was_let_go = self.calm(), False
 
     def _lost(self, place: Place) -> None:
-        """The last copy is gone. Excused if all copies there were died within the time a repair takes."""
+        """The last copy is gone. Excused if all there were, two at least, died within the time a repair takes."""
         calm = self.calm() - place.whole_at
         if place.was_let_go:
             self._wrong(f"{place.promised} was let go of by the last that had it")
         elif calm > REPAIR:
             self._wrong(f"{place.promised} was lost with its last copy: for {calm:.1f} calm seconds no other was made")
+        elif place.deaths() < 2 and not self._was_alone():
+            self._wrong(f"{place.promised} was acknowledged and nobody but the one that died had it")
         else:
             self.losses_excused += 1
         place.promised = None
+
+    def _was_alone(self) -> bool:
+        """Has an owner acknowledged anything with its own copy only, and counted that?"""
+        return any("stores_acknowledged_with_one_copy" in host.node.counters for host in self._storm.hosts)
 
     def too_few_copies(self, replica_sets: "dict[Spot, list[Host]]") -> Iterator[str]:
         """Places whose replica set does not hold the newest value there is."""

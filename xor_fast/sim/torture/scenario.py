@@ -25,7 +25,7 @@ from xor_fast.sim.torture.faults import Fault, draw
 from xor_fast.sim.torture.footprint import footprint
 from xor_fast.sim.torture.promises import Promises, Spot, Write
 from xor_fast.sim.torture.traffic import Traffic
-from xor_fast.sim.world import KERNEL_KEEPALIVE
+from xor_fast.sim.world import KERNEL_KEEPALIVE, Host
 from xor_fast.trust.signatures import Identity, Verifier
 
 MACHINES = 32
@@ -36,6 +36,7 @@ QUIET = 80.0  # seconds after the last fault by which all is well: a vanished pe
 # is outside of its replica set is let go of
 LIFETIME = 20 * 86400  # of a value: clocks that jump a day do not end it
 FEWEST = 10  # below so many members nobody else is taken away
+LONGEST_WISH = 60.0  # a lookup ends within limits.LOOKUP_TIME, a Store within its tries
 LEAST_BOUND = 200  # entries of any table that are no leak, whatever it is
 
 assert KERNEL_KEEPALIVE + 2 * UPDATE_INTERVAL + HOLD_DOWN + limits.SETTLING < QUIET
@@ -103,6 +104,7 @@ class _Torture:
         self.violations: list[str] = []
         self.outcomes = {"acknowledged": 0, "stores_failed": 0, "lookups": 0, "lookups_failed": 0}
         self.written = 0
+        self.open: dict[str, Host] = {}  # wishes that have not come to an end, and whose they are
         self.quiet = 0.0
         self.random = self.storm.random("workload")
 
@@ -144,7 +146,8 @@ class _Torture:
         for number in range(1, MACHINES):
             storm.at(0.5 * number, partial(storm.join, storm.machine(number)))
         self._must(60, lambda: len(self._members()) == MACHINES and checks.is_one_ring(storm), "the ring did not form")
-        storm.watch, storm.frames, storm.gone = self.promises.look, self.traffic.sent, self.promises.gone
+        storm.watch, storm.frames = self.promises.look, self.traffic.sent
+        storm.gone, storm.back = self.promises.gone, self.promises.back
         for machine in storm.machines:
             self._write(machine, exists=True)
         self._must(20, lambda: self.outcomes["acknowledged"] == MACHINES, "not everything could be stored")
@@ -223,8 +226,10 @@ class _Torture:
         value = f"{machine.number}/{self.written}".encode() if exists else b""
 
         write = Write(0, value, exists)
+        wish = self._wish(host, f"{'store' if exists else 'removal'} {self.written}")
 
         def done(now: float, outcome: Stored | RequestFailed) -> None:
+            del self.open[wish]
             if not write.time:  # answered by ourselves, within the wish
                 outcomes.append(outcome)
             else:
@@ -239,6 +244,14 @@ class _Torture:
             self._written(spot, write, outcome)
         self.storm.drain(host)
 
+    def _wish(self, host: Host, text: str) -> str:
+        """A wish by name, until its end."""
+        self.open[text] = host
+        return text
+
+    def _unended(self) -> list[str]:
+        return [f"{host.name}: {wish} came to no end" for wish, host in self.open.items() if host.alive]
+
     def _written(self, spot: Spot, write: Write, outcome: Stored | RequestFailed) -> None:
         good = isinstance(outcome, Stored)
         self.outcomes["acknowledged" if good else "stores_failed"] += 1
@@ -251,8 +264,10 @@ class _Torture:
             return
         resource = ids.resource_id(other.identity.user_name)
         self.outcomes["lookups"] += 1
+        wish = self._wish(host, f"lookup {self.outcomes['lookups']} of machine {other.number}")
 
         def done(now: float, outcome: Fetched | RequestFailed) -> None:
+            del self.open[wish]
             if isinstance(outcome, Fetched):
                 self.promises.fetched(host, resource, outcome, must_be_new=must_be_new)
                 return
@@ -279,8 +294,8 @@ class _Torture:
             raise _Stop
 
     def _not_well(self) -> list[str]:
-        hosts = [host for host in self.storm.alive if host.node.topology.state is not State.LEAVING]
-        outside = [f"{host.name} is not in the ring" for host in hosts if not host.node.ring.joined]
+        hosts = [host for host in self.storm.alive if host.node.topology.state is not State.JOINED]
+        outside = [f"{host.name} is {host.node.topology.state.value}" for host in hosts]
         if outside:
             return outside
         wrong = checks.wrong_neighbours(self.storm)
@@ -306,6 +321,8 @@ class _Torture:
             for reader in self.random.sample(members, 3):
                 self._read(reader, machine, must_be_new=True)
         storm.run(20.0)
+        storm.run(LONGEST_WISH, lambda: not self._unended())
+        self.violations += [f"{storm.now:.3f} {text}" for text in self._unended()]
         if self.traffic.loops != loops:
             self.violations.append(f"{storm.now:.3f} {self.traffic.loops - loops} messages went in a circle in quiet")
         self.outcomes["lookups"], self.outcomes["lookups_failed"] = lookups, failed
