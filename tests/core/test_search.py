@@ -6,9 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.core.neighbours import DICTIONARY, Neighbours
 from xor_fast import limits
 from xor_fast.cext.ring import Ring
+from xor_fast.core.node import Fetched
 from xor_fast.core.search import Search, Step
+from xor_fast.errors import ErrorCode, RequestFailed
+from xor_fast.messages import Code, ErrorResponse
 
 PEERS, NEAR, FAR, HOLDERS = 300, 5, 12, 3
 MOST = 1 << 128
@@ -113,3 +117,27 @@ def test_an_honest_holder_is_found(make: Callable[[int], Model], mean: float) ->
             took.append(count)
     assert len(took) >= 30
     assert sum(took) / len(took) <= mean
+
+
+def test_a_guide_that_refuses_has_said_nothing_of_the_value() -> None:
+    """Only who may hold the value can say that there is none: when nobody is left to ask, the lookup waits for better
+    tables all the same."""
+    around = Neighbours()
+    guide, *_ = [around.member(bytes([first]) * 16) for first in (0xC0, 0xA0, 0x60)]
+    around.enter()
+    outcomes: list[Fetched | RequestFailed] = []
+    began = around.now
+    around.node.fetch(began, b"\xc1" * 16, DICTIONARY, lambda now, outcome: outcomes.append(outcome))
+    refusals = 0
+    while around.now < began + limits.LOOKUP_TIME - 1:
+        for request in around.asked_of(guide, Code.ROUTE_QUERY_REQ):
+            around.answer_to(guide, request, Code.ERROR, ErrorResponse(ErrorCode.FORBIDDEN))
+            refusals += 1
+        around.received.clear()
+        around.wait(0.25)
+        assert not outcomes, f"{outcomes} after {around.now - began} s"
+    assert refusals > 0
+    around.wait(2)
+    (outcome,) = outcomes
+    assert isinstance(outcome, RequestFailed)
+    assert outcome.code == ErrorCode.REQUEST_TIMEOUT

@@ -230,10 +230,7 @@ class _Lookup(Generic[T]):
         if ask.timer is not None:
             ask.timer.cancel()
         if isinstance(outcome, RequestFailed):
-            if outcome.code not in _SILENT:
-                self._hear(now, ask, outcome, outcome.said_by, is_doubtful=False)
-            elif ask.is_young:
-                self._silent(ask, now)
+            self._failed(now, ask, outcome)
             return
         self._lookups.measure(outcome.rtt)
         if isinstance(outcome.body, RouteQueryAns):
@@ -247,6 +244,16 @@ class _Lookup(Generic[T]):
             self._end_with(now, finding.outcome)
         else:
             self._hear(now, ask, finding.outcome, outcome.signer.node_id, finding.is_doubtful)
+
+    def _failed(self, now: float, ask: _Ask, outcome: RequestFailed) -> None:
+        if outcome.code in _SILENT:
+            if ask.is_young:
+                self._silent(ask, now)
+        elif ask.search is not None and ask.step is not None and ask.step.place is not None:
+            ask.search.refused(ask.step)  # a word about its table, not about the value
+            self._advance(now)
+        else:
+            self._hear(now, ask, outcome, outcome.said_by, is_doubtful=False)
 
     def _hear(self, now: float, ask: _Ask, outcome: T | RequestFailed, speaker: bytes, is_doubtful: bool) -> None:
         """Somebody says that there is nothing, or why it cannot say."""

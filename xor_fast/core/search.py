@@ -214,6 +214,11 @@ class Search:
                 peer.behind = peer.edge = max(peer.offset - self._gap // 2, 1)
         peer.is_heard = peer.is_heard or step.place is None
 
+    def refused(self, step: Step) -> None:
+        """A guide that tells nothing of its table is asked no more about it."""
+        self.answered(step)
+        self._peers[step.peer].left = 0
+
     def named(self, step: Step, name: bytes) -> None:
         """A guide has named the peer it would route to: the last it knows ahead of the place it was asked for."""
         guide = self._peers[step.peer]
@@ -257,8 +262,8 @@ class Search:
 
     def is_nearby(self, node_id: bytes) -> bool:
         """Is it among the nearest behind the key, as far as we know: one that should hold the value (10.4)?"""
-        ahead = sum(0 <= peer.offset < self._offset(node_id) for peer in self._peers.values())
-        return ahead <= limits.REPLICAS
+        offset = self._offset(node_id)
+        return offset >= 0 and sum(0 <= peer.offset < offset for peer in self._peers.values()) <= limits.REPLICAS
 
     def _nearest(self, count: int, most: int) -> int:
         """How far behind the key the nearest so many are that we know of and that were not asked in vain."""
