@@ -86,10 +86,8 @@ def _tell(outcomes: list[Outcome], as_json: bool) -> int:
         for violation in outcome.violations[:6]:
             print(f"seed {outcome.seed}: {violation}")
         print(f"again: xor-fast sim torture --first {outcome.seed} --seeds 1   (shorter: --minimise {outcome.seed})")
-    total = {
-        name: sum(getattr(outcome, name) for outcome in outcomes)
-        for name in "faults events messages loops acknowledged losses_excused lookups lookups_failed".split()
-    }
+    names = ("faults", "events", "messages", "loops", "acknowledged", "losses_excused", "lookups", "lookups_failed")
+    total = {name: sum(getattr(outcome, name) for outcome in outcomes) for name in names}
     print(", ".join(f"{value} {name.replace('_', ' ')}" for name, value in total.items()))
     print(f"quiet for {max(outcome.quiet for outcome in outcomes):.0f} s at most until all was well")
     print(f"{len(outcomes)} seeds, {len(failed)} with violations")
