@@ -21,9 +21,12 @@ def test_a_stranger_that_follows_us_is_attached_to_through_the_bootstrap_node_an
     desk.enter()
     desk.node.topology.partition.bootstrap = (BOOTSTRAP,)
     desk.node.actions()
-    desk.wait(1.3 * limits.PARTITION_PROBE)
-    (dial,) = [action for action in desk.node.actions() if isinstance(action, Dial)]
-    assert dial.addresses == (BOOTSTRAP,)
+    for tries in range(3):  # it is asked again and again
+        desk.wait(1.3 * limits.PARTITION_PROBE)
+        dial = [action for action in desk.node.actions() if isinstance(action, Dial)][-1]
+        assert dial.addresses == (BOOTSTRAP,)
+        if tries < 2:
+            desk.node.dial_failed(desk.now, dial.ticket, "connection refused")
     bootstrap, stranger = (FakeIdentity(OURS[:1] + bytes([n]) * 15, b"other@half.example") for n in (2, 1))
     link = desk.node.link_up(desk.now, [bootstrap.certificate.der], dial.ticket)
     desk.links[link] = bootstrap

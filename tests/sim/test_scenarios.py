@@ -1,11 +1,14 @@
 """The scenarios of `xor-fast sim`, small: what each claims holds, and a seed replays."""
 
+from random import Random
 from typing import Any
 
 import pytest
 
+from xor_fast.core.lookup import Lookups
 from xor_fast.sim.scenarios.catalogue import SCENARIOS
 from xor_fast.sim.scenarios.scenario import Result
+from xor_fast.sim.scenarios.stage import Stage
 
 
 def result(name: str, seed: int, **parameters: Any) -> Result:
@@ -35,11 +38,14 @@ def test_a_seed_replays(seed: int) -> None:
 def test_periodic_recovery_costs_less_than_reactive_and_more_with_a_shorter_interval(seed: int) -> None:
     """The same deaths: without reactive recovery only a change of one's range is told at once (10.7.1, 10.7.3)."""
 
+    deaths = set()
+
     def updates(recovery: str, interval: float) -> tuple[float, float]:
         given = {"recovery": recovery, "update_interval": interval}
         found = held("churn", seed, nodes=40, session=300.0, minutes=2, warm=30.0, **given)
         assert f"{recovery} recovery" in found.rows["churn"]
         figures: Any = found.figures
+        deaths.add(figures["deaths"])
         return figures["bytes_per_peer_second"]["updates"], figures["upkeep_bytes_per_peer_second"]
 
     (reactive, most), (periodic, least), (often, between) = (
@@ -47,10 +53,27 @@ def test_periodic_recovery_costs_less_than_reactive_and_more_with_a_shorter_inte
         updates("periodic", 600.0),
         updates("periodic", 60.0),
     )
+    assert len(deaths) == 1
     assert 0 < periodic < 0.5 * reactive, f"seed {seed}: {periodic} and {reactive} B/s of Updates"
     # 10 neighbours are told 0.9 times a minute more, and they answer; each message carries a certificate.
     assert often - periodic > 10 * 0.9 / 60 * 1000, f"seed {seed}: {often} and {periodic} B/s of Updates"
     assert least < between < most, f"seed {seed}: {least}, {between}, {most} B/s of upkeep"
+
+
+@pytest.mark.parametrize("name", ["half", "churn"])
+def test_lookups_that_never_end_are_no_success(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: each ends at once, or one in three never does."""
+    parameters = {"nodes": 32, "minutes": 1}
+    assert all(claim.held for claim in result(name, seed, **parameters).claims if "lookup" in claim.text)
+    fetch = Lookups.fetch
+
+    def forgets(self: Lookups, now: float, *given: Any) -> None:
+        if Random(now).random() < 2 / 3:
+            fetch(self, now, *given)
+
+    monkeypatch.setattr(Lookups, "fetch", forgets)
+    found = result(name, seed, **parameters)
+    assert not all(claim.held for claim in found.claims if "lookup" in claim.text), f"seed {seed}: {found.rows}"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +103,15 @@ def test_halves_of_a_split_network_become_one_ring_and_the_newest_values_win(off
     held("partition", seed + offset, nodes=32, minutes=3)
 
 
-def test_the_meter_counts_every_byte_once_and_knows_what_it_is_for(seed: int) -> None:
+def test_the_meter_counts_every_byte_once(seed: int) -> None:
+    options = SCENARIOS["paths"].options(seed, nodes=32)
+    stage = Stage(options, lambda phase, done, total: None)
+    stage.settle()
+    stage.store_all(stage.members, 3600.0, refresh=False)
+    assert stage.meter.total == sum(stage.meter.sent.values()) == stage.world.bytes_carried > 0
+
+
+def test_the_meter_knows_what_bytes_are_for(seed: int) -> None:
     found = result("paths", seed, nodes=32, lookups=100).figures
     rates = found["bytes_per_peer_second"]
     assert isinstance(rates, dict)

@@ -1,4 +1,4 @@
-"""32 peers and everything that may go wrong (xor_fast/sim/torture.py): no violation, and the checks would find one."""
+"""32 peers and everything that may go wrong (xor_fast/sim/torture): no violation, and the checks would find one."""
 
 import json
 from collections.abc import Callable

@@ -10,6 +10,7 @@ from xor_fast.sim.run import overlay_for
 from xor_fast.sim.scenarios.results import Account
 from xor_fast.sim.scenarios.scenario import Chart, Claim, Options, Progress, Result
 from xor_fast.sim.scenarios.stage import Key, Stage
+from xor_fast.sim.scenarios.static import WAIT
 from xor_fast.sim.world import Host
 
 # What must succeed at these median sessions (seconds), the longest that is not above the one that is run counts.
@@ -73,7 +74,9 @@ def churn(options: Options, progress: Progress) -> Result:
         share = (stage.lookups.failed - failed) / max(1, stage.lookups.over - over)
         minutes.append((minute, 100 * share))
         upkeep.append((minute, (stage.meter.upkeep - before) / 60 / stage.nodes))
+    deaths = run.deaths - deaths
     stage.stop_lookups()
+    stage.run(WAIT, "waiting", lambda: not stage.lookups.under_way.total())
     session = options.number("session")
     lookups = stage.lookups
     least = next((success for length, success in CLAIMED if session >= length), CLAIMED[-1][1])
@@ -81,8 +84,8 @@ def churn(options: Options, progress: Progress) -> Result:
     title = f"{stage.nodes} peers, {what}"
     result = account.result(
         [Claim(f"at least {least:.2%} of the lookups succeed", lookups.success >= least)],
-        figures={"deaths": run.deaths - deaths, "members": len(stage.members), "median_session": session},
-        rows={"churn": f"{what}: {run.deaths - deaths} deaths in {total / 60:g} min"},
+        figures={"deaths": deaths, "members": len(stage.members), "median_session": session},
+        rows={"churn": f"{what}: {deaths} deaths in {total / 60:g} min"},
         charts=[
             Chart(f"Lookups that fail: {title}", "minutes", "percent of the lookups", {"": minutes}),
             Chart(f"Upkeep: {title}", "minutes", "bytes per peer and second", {"": upkeep}),

@@ -93,6 +93,7 @@ class Account:
         rows = {
             "lookups": f"{lookups.found} of {lookups.over} found ({lookups.success:.3%})"
             + (f"; {lookups.unheld} for values that nobody holds any more" if lookups.unheld else "")
+            + (f"; {lookups.under_way.total()} came to no end" if lookups.under_way.total() else "")
             + (f"; {lookups.stale} older than the newest" if lookups.stale else ""),
             "hops": f"{lookups.mean_hops:.2f} links from asker to owner on average, at most {lookups.max_hops}",
             "time": f"half within {lookups.time(0.5):.2f} s, 99 % within {lookups.time(0.99):.2f} s",

@@ -38,7 +38,8 @@ class Key:
 
 
 class Lookups:
-    """What came of them. failed: somebody honest and living had the value; unheld: nobody had it any more."""
+    """What came of them. failed: somebody honest and living had the value; unheld: nobody had it any more; abandoned:
+    their askers died meanwhile."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -46,6 +47,8 @@ class Lookups:
         self.stale = 0  # found, but an older value than the last that was acknowledged
         self.failed = 0
         self.unheld = 0
+        self.abandoned = 0
+        self.under_way: Counter[Host] = Counter()  # by asker
         self.hops: Counter[int] = Counter()  # links that the request crossed
         self.times: list[float] = []
         self.failures: list[tuple[float, str]] = []
@@ -57,7 +60,11 @@ class Lookups:
 
     @property
     def success(self) -> float:
-        return self.found / self.over if self.over else 1.0
+        """Of all that count: one that never ended has not succeeded."""
+        return self.found / max(1, self.asked - self.unheld - self.abandoned) if self.asked else 1.0
+
+    def abandon(self, asker: Host) -> None:
+        self.abandoned += self.under_way.pop(asker, 0)
 
     @property
     def mean_hops(self) -> float:
@@ -155,6 +162,7 @@ class Stage:
     def kill(self, host: Host, *, silently: bool = False) -> None:
         """For ever. silently: nobody's kernel says so."""
         self.leave_stage(host)
+        self.lookups.abandon(host)
         machine = self.world.machine_of.pop(host)
         self.world.stop(machine, "gone", 0.0, silently=silently)
         # Thousands die: their tables are not kept. Events that still name a dead host look at `alive` first.
@@ -265,8 +273,10 @@ class Stage:
     def look_up(self, asker: Host, key: Key, over: Callable[[bool], None] = lambda found: None) -> None:
         began, lookups = self.world.now, self.lookups
         lookups.asked += 1
+        lookups.under_way[asker] += 1
 
         def done(now: float, outcome: Fetched | RequestFailed) -> None:
+            lookups.under_way[asker] -= 1
             values = [] if isinstance(outcome, RequestFailed) else [value.value for value in outcome.values]
             if values:
                 assert isinstance(outcome, Fetched)
