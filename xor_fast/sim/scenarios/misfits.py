@@ -7,7 +7,7 @@ from xor_fast.sim import checks
 from xor_fast.sim.disk import VirtualDisk
 from xor_fast.sim.scenarios.results import Account
 from xor_fast.sim.scenarios.scenario import Chart, Claim, Options, Progress, Result
-from xor_fast.sim.scenarios.stage import Key, Stage
+from xor_fast.sim.scenarios.stage import REWRITING, Key, Stage
 from xor_fast.sim.scenarios.static import LIFETIME, WAIT
 from xor_fast.sim.storm import Machine
 from xor_fast.sim.world import Host
@@ -83,6 +83,7 @@ def clock(options: Options, progress: Progress) -> Result:
         stage.world.set_clock(stage.world.machine_of[host], stage.random.choice((-jump, jump)))
     before = len(stage.stores_failed)
     stage.rewrite(keys, LIFETIME)
+    stage.run(REWRITING, "storing")  # all have begun
     stage.run(WAIT, "storing", lambda: stage.writing == 0)
     refused = len(stage.stores_failed) - before
     _look_up(stage, options.count("lookups"), stage.nodes / 60)

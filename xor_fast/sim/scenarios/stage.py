@@ -21,6 +21,7 @@ from xor_fast.sim.world import CUT, Host
 from xor_fast.trust.signatures import Identity, Verifier
 
 VALUE_SIZE = 120  # bytes: about what the registration of an XMPP user takes
+REWRITING = 10.0  # seconds within which all writers begin to store anew
 STEP = 1.0  # seconds of virtual time between two looks at the progress
 
 
@@ -220,7 +221,7 @@ class Stage:
     def rewrite(self, keys: Iterable[Key], lifetime: float) -> None:
         """All writers store a new value."""
         for key in keys:
-            self.world.at(self.world.now + self.random.uniform(0.0, 10.0), self.store, key, lifetime, False)
+            self.world.at(self.world.now + self.random.uniform(0.0, REWRITING), self.store, key, lifetime, False)
 
     def holders(self, key: Key) -> list[Host]:
         """Living, honest members that have it."""
