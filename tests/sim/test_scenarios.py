@@ -93,6 +93,11 @@ def test_what_a_scenario_claims_holds(name: str, parameters: dict[str, Any], see
     held(name, seed, **parameters)
 
 
+def test_who_finds_a_value_that_is_just_being_written_has_found_nothing_old() -> None:
+    """In this seed a lookup is answered from a Store that its writer has no answer to yet."""
+    held("clock", 3109115738064552100, nodes=40, lookups=100)
+
+
 def test_slow_peers_are_waited_for(seed: int) -> None:
     found = result("slow", seed, nodes=64, lookups=200)
     assert found.claims[0].held, f"seed {seed}: {found.rows} {found.problems}"

@@ -28,13 +28,14 @@ STEP = 1.0  # seconds of virtual time between two looks at the progress
 class Key:
     """A user's name in the overlay: what it wrote last, and until when somebody has to have it."""
 
-    __slots__ = ("expires", "resource", "user", "value", "writer")
+    __slots__ = ("expires", "older", "resource", "user", "value", "writer")
 
     def __init__(self, writer: Host) -> None:
         self.writer: Host = writer
         self.user: bytes = writer.node.identity.user_name
         self.resource: bytes = ids.resource_id(self.user)
         self.value: bytes = b""  # the last that was acknowledged
+        self.older: frozenset[bytes] = frozenset()  # those before it
         self.expires: float = 0.0
 
 
@@ -45,7 +46,7 @@ class Lookups:
     def __init__(self) -> None:
         self.asked = 0
         self.found = 0
-        self.stale = 0  # found, but an older value than the last that was acknowledged
+        self.stale = 0  # found, but an older value than the last that was acknowledged when it was asked for
         self.failed = 0
         self.unheld = 0
         self.abandoned = 0
@@ -205,6 +206,7 @@ class Stage:
             if isinstance(outcome, Stored):
                 if not key.value:
                     self.keys.append(key)
+                key.older |= {key.value}
                 key.value, key.expires = value, now + lifetime - 5.0
             else:
                 self.stores_failed.append(f"{now:.1f} {host.name}: {outcome}")
@@ -272,7 +274,7 @@ class Stage:
         return None
 
     def look_up(self, asker: Host, key: Key, over: Callable[[bool], None] = lambda found: None) -> None:
-        began, lookups = self.world.now, self.lookups
+        began, older, lookups = self.world.now, key.older, self.lookups
         lookups.asked += 1
         lookups.under_way[asker] += 1
 
@@ -282,7 +284,7 @@ class Stage:
             if values:
                 assert isinstance(outcome, Fetched)
                 lookups.found += 1
-                lookups.stale += key.value not in values
+                lookups.stale += older.issuperset(values)  # not if one was written meanwhile, acknowledged yet or not
                 lookups.times.append(now - began)
                 lookups.hops[0 if outcome.owner == asker.node.node_id else outcome.hops + 1] += 1
             elif self.holders(key):
