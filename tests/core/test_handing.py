@@ -1,5 +1,6 @@
 """Where values go when the ring changes, seen from the links of one peer: what was acknowledged stays (RFC 6940 10)."""
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,18 +17,22 @@ from tests.core.neighbours import (
     store,
     value,
 )
-from tests.core.outside import OURS, resource
+from tests.core.outside import OURS, node, resource
 from xor_fast import limits
-from xor_fast.cext import ids
+from xor_fast.cext import codec, ids
 from xor_fast.core.tuning import Tuning
 from xor_fast.errors import ErrorCode
 from xor_fast.messages import (
     AttachReqAns,
     ChordUpdateType,
     Code,
+    DataValue,
+    DictionaryEntry,
     ErrorResponse,
     JoinReq,
     StoreAns,
+    StoredData,
+    StoreKindData,
     StoreKindResponse,
     StoreReq,
     UpdateAns,
@@ -356,3 +361,58 @@ def test_an_owner_that_sends_no_copies_is_sent_one(around: Neighbours, has_it: b
     around.received.clear()
     around.wait(1 + limits.SETTLING + 0.1)
     assert len(around.asked_of(heir, Code.STORE_REQ)) == (0 if has_it else 1)
+
+
+@pytest.mark.parametrize("is_refusal", [True, False])
+def test_who_is_farther_than_the_owner_we_know_of_settles_nothing(is_refusal: bool) -> None:
+    """It lies on the way, and says that it took the value, or has a newer one; we may have the last copy."""
+    around = Neighbours(tuning=Tuning(neighbours_each_side=3))
+    _, *others = between(around, 5)
+    writer, stranger = around.members[0], FakeIdentity(ids.successor_id(others[0].node_id), USER)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    around.enter(*others, *around.members[:2], *around.members[3:5])
+    around.received.clear()
+    around.wait(2 * limits.REPLICA_RETRY)
+    asked = [(m, r) for m in around.members for r in around.asked_of(m, Code.STORE_REQ)]
+    through, request = next((m, r) for m, r in asked if r.header.destination_list == (resource(PLACE),))
+    fields: dict[str, Any] = {"transaction_id": request.header.transaction_id, "signer": stranger}
+    code, answer = Code.STORE_ANS, StoreAns((StoreKindResponse(DICTIONARY, 1),))
+    if is_refusal:
+        code, answer = Code.ERROR, ErrorResponse(ErrorCode.DATA_TOO_OLD)
+    around.deliver(through, around.message(code, answer, **fields))
+    around.wait(limits.HOLD_DOWN + limits.SETTLING + 1)
+    assert len(around.node.storage) == 1
+
+
+def fill(around: Neighbours, count: int) -> None:
+    """So many values, each of another user and at another place, all of them ours."""
+    random = Random(1)
+    for n in range(count):
+        writer = FakeIdentity(random.randbytes(16), b"another%d@outside.example" % n)
+        place = ids.resource_id(writer.user_name)
+        entry = DictionaryEntry(writer.node_id, DataValue(True, b"v"))
+        signed = codec.value_signature_input(place, DICTIONARY, NOW_MS, entry, writer.signer)
+        data = StoredData(NOW_MS, 10_000, entry, writer.sign(signed))
+        body = StoreReq(place, 0, (StoreKindData(DICTIONARY, 0, (data,)),))
+        around.deliver(around.members[0], around.message(Code.STORE_REQ, body, resource(place), signer=writer))
+    assert len(around.node.storage) == count
+
+
+def test_copies_for_who_has_gone_keep_nobody_waiting(around: Neighbours) -> None:
+    """A successor dies before it has all that is to go to it: who takes its place gets its copies at once, not after
+    each of the others was sent to the dead five times."""
+    around.node.tuning = Tuning(hold_down=1.0)
+    fill(around, 200)
+    first, second = (around.member(OURS[:8] + bytes([n]) * 8) for n in (1, 2))
+    around.enter(first)
+    around.wait(0.1)
+    around.leave(first)
+    around.enter(second)
+    copies = 0
+    for _ in range(40):
+        around.received.clear()
+        around.wait(1.0)
+        stores = around.asked_of(second, Code.STORE_REQ)
+        copies += sum(request.header.destination_list == (node(second.node_id),) for request in stores)
+        confirm_replicas(around, second)
+    assert copies == 200

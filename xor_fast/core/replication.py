@@ -50,6 +50,12 @@ class _Push(NamedTuple):
     is_far: bool = False  # the target is whom we take for the owner: the way there will show who is
 
 
+def _may_be_owner(push: _Push, node_id: bytes) -> bool:
+    """Who is farther from the place than an owner that we know of is none, and may be lying in between."""
+    place = push.shelf.resource
+    return not push.is_far or ids.distance(place, node_id) <= ids.distance(place, push.target)
+
+
 class _Waiting:
     """An original Store whose answer waits for a replica.
 
@@ -493,6 +499,11 @@ class Replication:
         push.over(now, push, ok)
         self._fill(now)
 
+    def _is_there(self, push: _Push) -> bool:
+        moving = self._handover
+        is_joiner = moving is not None and push.target == moving.joiner
+        return push.is_far or is_joiner or push.target in self._node.ring
+
     def _send(self, now: float, push: _Push, over: Callable[[float, _Push, bool], None]) -> None:
         shelf = push.shelf
         held = shelf.values.get(push.key)
@@ -500,16 +511,20 @@ class Replication:
         if held is None or data is None:
             over(now, push, True)  # gone meanwhile: nothing left to copy
             return
+        if not self._is_there(push):
+            over(now, push, False)  # at once: what waits behind it is not to wait for the fifth sending to the dead
+            return
         body = StoreReq(shelf.resource, push.number, (StoreKindData(shelf.kind, shelf.generation, (data,)),))
 
         def answered(now: float, outcome: Answer | RequestFailed) -> None:
             taken = isinstance(outcome, Answer)
             if isinstance(outcome, Answer):
                 holder = outcome.signer.node_id
+                taken = _may_be_owner(push, holder)
                 if self._is_to_hold(holder, shelf.resource):
                     self._confirmed(held, holder)
             elif outcome.code == ErrorCode.DATA_TOO_OLD and self._is_far(shelf.resource):
-                taken = True  # its owner has a newer one, and here it has no place
+                taken = _may_be_owner(push, outcome.said_by)  # it has a newer one, and here it has no place
             elif outcome.code in (ErrorCode.DATA_TOO_OLD, ErrorCode.GENERATION_COUNTER_TOO_LOW):
                 self._node.writer.resync(now, destination, shelf.resource, shelf.kind)  # 7.4.1.1
                 moving = self._handover
