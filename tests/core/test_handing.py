@@ -160,6 +160,7 @@ def confirm_replicas(around: Neighbours, member: FakeIdentity) -> int:
         assert isinstance(request.body, StoreReq)
         kinds = tuple(StoreKindResponse(k.kind, k.generation_counter) for k in request.body.kind_data)
         around.answer_to(member, request, Code.STORE_ANS, StoreAns(kinds))
+    around.drain()  # what follows is acknowledged at once
     return len(requests)
 
 
@@ -416,3 +417,16 @@ def test_copies_for_who_has_gone_keep_nobody_waiting(around: Neighbours) -> None
         copies += sum(request.header.destination_list == (node(second.node_id),) for request in stores)
         confirm_replicas(around, second)
     assert copies == 200
+
+
+def test_a_silent_replica_does_not_keep_another_waiting(around: Neighbours) -> None:
+    """It acknowledges every frame and answers no Store: that is its own loss."""
+    values = 3 * limits.MAX_PUSHES
+    fill(around, values)
+    silent, second = (around.member(OURS[:8] + bytes([n]) * 8) for n in (1, 2))
+    around.enter(silent, second)
+    for _ in range(2 * values // limits.HANDOVER_WINDOW):
+        around.wait(0.01)
+        confirm_replicas(around, second)
+    stores = around.asked_of(second, Code.STORE_REQ)
+    assert len({request.body.resource for request in stores if isinstance(request.body, StoreReq)}) == values

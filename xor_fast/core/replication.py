@@ -4,13 +4,13 @@ RFC 6940 7.4.1.1 (replica Stores), 10.4 (redundancy), 10.5 step 6 (handover), 10
 A Store of its own carries each value, so that no message outgrows the overlay's limit.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xor_fast import limits
 from xor_fast.cext import ids
+from xor_fast.core.pushes import Push, Pushes
 from xor_fast.core.request import Request
 from xor_fast.core.timers import Timer
 from xor_fast.core.transactions import Answer
@@ -39,18 +39,7 @@ Over = Callable[[float, bool], None]
 """over(now, confirmed)"""
 
 
-class _Push(NamedTuple):
-    """One value on its way to one node: what lies there when its turn comes. over(now, this, confirmed)"""
-
-    shelf: "Shelf"
-    key: bytes
-    target: bytes
-    number: int
-    over: Callable[[float, "_Push", bool], None]
-    is_far: bool = False  # the target is whom we take for the owner: the way there will show who is
-
-
-def _may_be_owner(push: _Push, node_id: bytes) -> bool:
+def _may_be_owner(push: Push, node_id: bytes) -> bool:
     """Who is farther from the place than an owner that we know of is none, and may be lying in between."""
     place = push.shelf.resource
     return not push.is_far or ids.distance(place, node_id) <= ids.distance(place, push.target)
@@ -99,11 +88,9 @@ class Replication:
     def __init__(self, node: "Node", storage: "Storage") -> None:
         self._node = node
         self._storage = storage
-        self._queue: deque[_Push] = deque()
+        self._pushes: Pushes = Pushes(self._send)
         self._rebalancing: set[tuple[Shelf, bytes, bytes]] = set()  # what `_rebalance` has sent or queued
-        self._under_way = 0
         self._waiting = 0
-        self._is_filling = False
         self._handover: _Handover | None = None
         self._rebalance_at: Timer | None = None
         self._pause = limits.REPLICA_RETRY  # until refused replicas are sent again; grows while nothing changes
@@ -165,14 +152,14 @@ class Replication:
         over = partial(self._pushed, waiting)
         for number, target in enumerate(targets, 1):
             for shelf, held in places:
-                push = _Push(shelf, held.key, target, number, over)
+                push = Push(shelf, held.key, target, number, over)
                 if self._has_copy(held, target):
                     over(now, push, True)  # the same Store once more: it has the value already
                 else:
                     self._send(now, push, over)  # ahead of what waits in the queue: somebody waits for this answer
         self._mirror(now, places)
 
-    def _pushed(self, waiting: _Waiting, now: float, push: _Push, ok: bool) -> None:
+    def _pushed(self, waiting: _Waiting, now: float, push: Push, ok: bool) -> None:
         if not ok:
             waiting.failed.add(push.number)
             self._once_more(now, push)
@@ -184,7 +171,7 @@ class Replication:
             if 1 not in left and (waiting.confirmed or not left):
                 self._answer(waiting, now)
 
-    def _once_more(self, now: float, push: _Push) -> None:
+    def _once_more(self, now: float, push: Push) -> None:
         self._again[push.shelf, push.key] = None
         self._try_again(now)
 
@@ -312,7 +299,7 @@ class Replication:
         self._note_range()
         self._settle_debts()
         self._cover_ours()
-        self._fill(now)
+        self._pushes.fill(now)
 
     def _cover_ours(self) -> None:
         """Every value of our range goes to each of the next two successors that lacks it (10.4)."""
@@ -343,7 +330,7 @@ class Replication:
             for shelf in self._storage.shelves.within(self._begin(), self._node.node_id):
                 for key in shelf.values:
                     self._replicate(shelf, key, node_id, number)
-            self._fill(now)
+            self._pushes.fill(now)
 
     def _cover(self, shelf: "Shelf", keys: Iterable[bytes], targets: list[bytes]) -> None:
         for key in keys:
@@ -371,9 +358,9 @@ class Replication:
         if held is None or what in self._rebalancing or self._has_copy(held, target):
             return
         self._rebalancing.add(what)
-        self._queue.append(_Push(shelf, key, target, number, partial(self._replicated, held), is_far))
+        self._pushes.add(Push(shelf, key, target, number, partial(self._replicated, held), is_far))
 
-    def _replicated(self, sent: "Held", now: float, push: _Push, ok: bool) -> None:
+    def _replicated(self, sent: "Held", now: float, push: Push, ok: bool) -> None:
         shelf, key = push.shelf, push.key
         self._rebalancing.discard((shelf, key, push.target))
         if not ok or shelf.values.get(key) not in (None, sent):  # or a newer one came meanwhile
@@ -436,7 +423,7 @@ class Replication:
         for shelf in self._storage.shelves.within(start, joiner):
             for key in shelf.values:
                 self._hand_one(shelf, key, moving)
-        self._fill(now)
+        self._pushes.fill(now)
         self._handed(moving, now, None, True)
 
     def stop_handover(self) -> None:
@@ -447,7 +434,7 @@ class Replication:
         heir = self._node.ring.successors(1)[0]
         left = 1
 
-        def one_over(now: float, push: _Push | None, ok: bool) -> None:
+        def one_over(now: float, push: Push | None, ok: bool) -> None:
             nonlocal left
             left -= 1
             if left == 0:
@@ -457,8 +444,8 @@ class Replication:
             for key, held in shelf.values.items():
                 if not self._has_copy(held, heir):
                     left += 1
-                    self._queue.append(_Push(shelf, key, heir, 1, one_over))
-        self._fill(now)
+                    self._pushes.add(Push(shelf, key, heir, 1, one_over))
+        self._pushes.fill(now)
         one_over(now, None, True)
 
     def _mirror(self, now: float, places: list[tuple["Shelf", "Held"]]) -> None:
@@ -467,13 +454,13 @@ class Replication:
             for shelf, held in places:
                 if ids.between(moving.start, shelf.resource, moving.joiner):
                     self._hand_one(shelf, held.key, moving)
-            self._fill(now)
+            self._pushes.fill(now)
 
     def _hand_one(self, shelf: "Shelf", key: bytes, moving: _Handover) -> None:
         moving.left += 1
-        self._queue.append(_Push(shelf, key, moving.joiner, 1, partial(self._handed, moving)))
+        self._pushes.add(Push(shelf, key, moving.joiner, 1, partial(self._handed, moving)))
 
-    def _handed(self, moving: _Handover, now: float, push: _Push | None, ok: bool) -> None:
+    def _handed(self, moving: _Handover, now: float, push: Push | None, ok: bool) -> None:
         if moving is not self._handover:
             return  # of an earlier one, which has been given up
         moving.left -= 1
@@ -484,27 +471,12 @@ class Replication:
 
     # --- the pushes themselves -----------------------------------------------------------------------
 
-    def _fill(self, now: float) -> None:
-        if self._is_filling:
-            return  # a push that was over at once brought us here: the loop below goes on, no deeper
-        self._is_filling = True
-        while self._queue and self._under_way < limits.HANDOVER_WINDOW:
-            push = self._queue.popleft()
-            self._under_way += 1
-            self._send(now, push, self._push_over)
-        self._is_filling = False
-
-    def _push_over(self, now: float, push: _Push, ok: bool) -> None:
-        self._under_way -= 1
-        push.over(now, push, ok)
-        self._fill(now)
-
-    def _is_there(self, push: _Push) -> bool:
+    def _is_there(self, push: Push) -> bool:
         moving = self._handover
         is_joiner = moving is not None and push.target == moving.joiner
         return push.is_far or is_joiner or push.target in self._node.ring
 
-    def _send(self, now: float, push: _Push, over: Callable[[float, _Push, bool], None]) -> None:
+    def _send(self, now: float, push: Push, over: Callable[[float, Push, bool], None]) -> None:
         shelf = push.shelf
         held = shelf.values.get(push.key)
         data = held.passed_on(now) if held else None
