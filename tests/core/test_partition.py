@@ -63,3 +63,27 @@ def test_where_a_peer_is_reached_is_kept_whichever_comes_first_its_answer_or_its
     desk.wait(2 * limits.FINGER_SEARCH_DELAY)
     dials = [action.addresses for action in desk.node.actions() if isinstance(action, Dial)]
     assert (("192.0.2.1", 999),) in dials
+
+
+def test_a_first_peer_that_others_have_come_to_does_not_look_for_all_it_knew_for_ever() -> None:
+    """The ring of its earlier life may be gone; now and then one of them is tried, as after any loss."""
+    desk = Neighbours(started=False)
+    peers = desk.node.topology.partition.peers
+    peers.update({bytes([n]) * 16: (("192.0.2.1", 1000 + n),) for n in range(30)})
+    desk.node.start_overlay(desk.now)
+
+    def dials(seconds: float) -> int:
+        """Each is in vain."""
+        count = 0
+        for _ in range(int(seconds)):
+            for action in desk.node.actions():
+                if isinstance(action, Dial):
+                    count += 1
+                    desk.node.dial_failed(desk.now, action.ticket, "nobody is there")
+            desk.wait(1)
+        return count
+
+    assert dials(5) > 0
+    desk.enter()
+    dials(2 * limits.PARTITION_PROBE)
+    assert dials(10 * limits.PARTITION_PROBE) < 20

@@ -83,6 +83,7 @@ class Partition:
         if not self._node.ring.joined:
             return
         self._schedule(now)
+        self._is_lost = self._is_lost and not len(self._node.ring)  # others may have come to us
         rng = self._node.rng
         lost = [node_id for node_id in self.peers if self._node.switch.link_of(node_id) == NO_LINK]
         rng.shuffle(lost)
