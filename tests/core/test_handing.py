@@ -19,6 +19,7 @@ from tests.core.neighbours import (
 )
 from tests.core.outside import OURS, node, resource
 from xor_fast import limits
+from xor_fast.actions import Dial
 from xor_fast.cext import codec, ids
 from xor_fast.core.tuning import Tuning
 from xor_fast.errors import ErrorCode
@@ -325,6 +326,19 @@ def test_what_an_owner_took_that_we_do_not_know_is_settled(around: Neighbours, i
     assert len(around.node.storage) == 0
     around.drain()
     assert not [request for _, request in around.received if request.code == Code.FETCH_REQ]
+
+
+def test_a_joiner_whose_bootstrap_nodes_are_gone_goes_through_peers_that_have_come_to_it() -> None:
+    """It was a peer before, and they look for it."""
+    around = Neighbours(started=False)
+    around.node.join(around.now, [("192.0.2.9", 6084)], lambda now, outcome: None)
+    around.enter()
+    for _ in range(5):
+        for action in around.node.actions():
+            if isinstance(action, Dial):
+                around.node.dial_failed(around.now, action.ticket, "connection refused")
+        around.wait(1)
+    assert [member for member in around.members if around.asked_of(member, Code.ATTACH_REQ)]
 
 
 def test_a_newer_value_follows_an_older_one_that_is_on_its_way(around: Neighbours) -> None:

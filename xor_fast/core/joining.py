@@ -65,8 +65,11 @@ class Joining:
         self._round += 1
         self.admitting_peer = None
         self._learned = self._asked = False
+        if self._tries % 2 and len(self._node.ring):  # peers that have come to us serve as well
+            self._find_admitting_peer(now, self._node.rng.choice(list(self._node.ring)))
+            return
         if self._bootstrap_node is not None and self._node.switch.link_of(self._bootstrap_node) != NO_LINK:
-            self._find_admitting_peer(now)
+            self._find_admitting_peer(now, self._bootstrap_node)
             return
         current = self._round
 
@@ -77,7 +80,7 @@ class Joining:
                 self._again(now, f"no bootstrap node can be reached: {outcome.text}")
                 return
             self._bootstrap_node = outcome
-            self._find_admitting_peer(now)
+            self._find_admitting_peer(now, outcome)
 
         # Every other time a peer that we met in an earlier life: the bootstrap nodes may be gone.
         known = self._node.topology.partition.known_addresses() if self._tries % 2 else ()
@@ -100,7 +103,7 @@ class Joining:
             self._timer.cancel()
         self._timer = self._node.timers.at(now + seconds, run)
 
-    def _find_admitting_peer(self, now: float) -> None:
+    def _find_admitting_peer(self, now: float, through: bytes) -> None:
         """Step 2: whoever is responsible for our Node-ID + 1 admits us."""
         current = self._round
 
@@ -115,9 +118,8 @@ class Joining:
                 self._node.topology.ask_for_update(now, outcome)
             self._wait(now, limits.JOIN_TABLE_TIMEOUT, lambda now: self._ping_for_successors(now, []))
 
-        assert self._bootstrap_node is not None
         place = Destination(DestinationType.RESOURCE, ids.successor_id(self._node.node_id))
-        link = self._node.switch.link_of(self._bootstrap_node)
+        link = self._node.switch.link_of(through)
         self._node.attach.attach(now, (place,), attached, link=link)
 
     def on_update(self, now: float, sender: bytes, body: UpdateReq) -> None:

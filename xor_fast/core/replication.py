@@ -297,7 +297,7 @@ class Replication:
         if not self._node.ring.joined:
             return
         self._note_range()
-        self._settle_debts()
+        self._settle_debts(now)
         self._cover_ours()
         self._pushes.fill(now)
 
@@ -337,7 +337,7 @@ class Replication:
             for number, target in enumerate(targets, 1):
                 self._replicate(shelf, key, target, number)
 
-    def _settle_debts(self) -> None:
+    def _settle_debts(self, now: float) -> None:
         """6.4.2.3: what is no longer ours goes to its owner, and we hold on to it until the owner has it."""
         near = self._node.ring.predecessors(limits.REPLICAS + 1)
         for shelf, key in list(self._owed):
@@ -347,6 +347,7 @@ class Replication:
             elif self._has_copy(held, owner):
                 del self._owed[shelf, key]
                 self.kept_by(owner, (held,))
+                self._tidy_later(now)  # is it still ours to keep?
             if held is not None and owner == self._node.node_id:
                 self._cover(shelf, (key,), self._node.ring.successors(limits.REPLICAS))
             elif held is not None:
