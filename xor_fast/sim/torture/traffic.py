@@ -8,7 +8,9 @@ from xor_fast.core.node import Node
 from xor_fast.sim.hostile import DATA
 from xor_fast.sim.world import Host
 
-MAX_COPIES = 80  # frames that one transaction may cause: five sendings and their answers, eight hops each
+# Frames that one transaction may cause: five sendings and their answers, eight peers each; while tables are wrong, each
+# of these lets the same message pass so often.
+MAX_COPIES = 5 * 2 * 8 * limits.MAX_VISITS
 
 
 class Traffic:
