@@ -49,7 +49,7 @@ class Lookups:
         self.stale = 0  # found, but an older value than the last that was acknowledged when it was asked for
         self.failed = 0
         self.unheld = 0
-        self.abandoned = 0
+        self.abandoned: int = 0
         self.under_way: Counter[Host] = Counter()  # by asker
         self.hops: Counter[int] = Counter()  # links that the request crossed
         self.times: list[float] = []
