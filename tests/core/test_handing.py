@@ -328,6 +328,23 @@ def test_what_an_owner_took_that_we_do_not_know_is_settled(around: Neighbours, i
     assert not [request for _, request in around.received if request.code == Code.FETCH_REQ]
 
 
+def test_a_debt_follows_the_owner(around: Neighbours) -> None:
+    """Another has come in before the one that has just taken the value, too far from us to make us look again."""
+    writer, (nearer, owner, *others) = around.members[0], between(around, 5)
+    around.put(writer, Code.STORE_REQ, store(value(writer, b"v")), resource(PLACE))
+    around.enter(*around.members[:5], owner)
+    around.wait(0.1)
+    (asked,) = around.asked_of(owner, Code.STORE_REQ)
+    around.enter(*others)
+    around.wait(0.1)
+    around.enter(nearer)
+    around.received.clear()
+    around.answer_to(owner, asked, Code.STORE_ANS, StoreAns((StoreKindResponse(DICTIONARY, 1),)))
+    around.wait(2 * limits.REPLICA_RETRY)
+    stores = [request for _, request in around.received if request.code == Code.STORE_REQ]
+    assert [request for request in stores if request.header.destination_list == (resource(PLACE),)]
+
+
 def test_a_joiner_whose_bootstrap_nodes_are_gone_goes_through_peers_that_have_come_to_it() -> None:
     """It was a peer before, and they look for it."""
     around = Neighbours(started=False)

@@ -364,9 +364,11 @@ class Replication:
     def _replicated(self, sent: "Held", now: float, push: Push, ok: bool) -> None:
         shelf, key = push.shelf, push.key
         self._rebalancing.discard((shelf, key, push.target))
-        if not ok or shelf.values.get(key) not in (None, sent):  # or a newer one came meanwhile
-            self._once_more(now, push)
-        elif (shelf, key) in self._owed and (push.is_far or self._node.ring.owner(shelf.resource) == push.target):
+        is_owed = (shelf, key) in self._owed
+        is_owner = push.is_far or self._node.ring.owner(shelf.resource) == push.target
+        if not ok or shelf.values.get(key) not in (None, sent) or (is_owed and not is_owner):
+            self._once_more(now, push)  # a newer one came meanwhile, or a nearer owner
+        elif is_owed:
             del self._owed[shelf, key]
             self.kept_by(push.target, (sent,))
             if push.is_far and self._is_far(shelf.resource) and key in shelf.values:
