@@ -101,7 +101,7 @@ class Replication:
         self._start: bytes | None = None  # our range begins after this, as last noted; None: we have none
         self._covered: tuple[bytes, list[bytes]] | None = None  # range and targets that have been looked over
         self._again: dict[tuple[Shelf, bytes], None] = {}  # values of ours that a target did not take
-        self._owed: dict[tuple[Shelf, bytes], None] = {}  # values that were ours: until the new owner has them
+        self._owed: dict[tuple[Shelf, bytes], None] = {}  # values of others, until their owners are known to have them
         self._asked_for: set[tuple[bytes, bytes, int]] = set()  # (Node-ID, Resource-ID, Kind-ID), Fetches under way
 
     # --- who may replicate to us ---------------------------------------------------------------------
@@ -273,10 +273,11 @@ class Replication:
 
     def _is_to_hold(self, node_id: bytes, resource: bytes) -> bool:
         """It may have been when we sent it a value, and have let go of it by the time its answer comes."""
-        moving = self._handover
-        if moving is not None and node_id == moving.joiner:
-            return True
-        return node_id in self._node.ring.replica_set(resource, limits.REPLICAS)
+        return self._is_joiner(node_id) or node_id in self._node.ring.replica_set(resource, limits.REPLICAS)
+
+    def _is_joiner(self, node_id: bytes) -> bool:
+        """Values are being handed over to it."""
+        return self._handover is not None and node_id == self._handover.joiner
 
     def _schedule(self, when: float) -> None:
         timer = self._rebalance_at
@@ -342,15 +343,16 @@ class Replication:
         near = self._node.ring.predecessors(limits.REPLICAS + 1)
         for shelf, key in list(self._owed):
             held, owner = shelf.values.get(key), self._node.ring.owner(shelf.resource)
-            if held is None or owner == self._node.node_id:
+            if held is None:
                 del self._owed[shelf, key]
+            elif owner == self._node.node_id:
+                del self._owed[shelf, key]
+                self._cover(shelf, (key,), self._node.ring.successors(limits.REPLICAS))
             elif self._has_copy(held, owner):
                 del self._owed[shelf, key]
                 self.kept_by(owner, (held,))
                 self._tidy_later(now)  # is it still ours to keep?
-            if held is not None and owner == self._node.node_id:
-                self._cover(shelf, (key,), self._node.ring.successors(limits.REPLICAS))
-            elif held is not None:
+            else:
                 self._replicate(shelf, key, owner, 1, is_far=owner not in near)
 
     def _replicate(self, shelf: "Shelf", key: bytes, target: bytes, number: int, *, is_far: bool = False) -> None:
@@ -475,9 +477,7 @@ class Replication:
     # --- the pushes themselves -----------------------------------------------------------------------
 
     def _is_there(self, push: Push) -> bool:
-        moving = self._handover
-        is_joiner = moving is not None and push.target == moving.joiner
-        return push.is_far or is_joiner or push.target in self._node.ring
+        return push.is_far or self._is_joiner(push.target) or push.target in self._node.ring
 
     def _send(self, now: float, push: Push, over: Callable[[float, Push, bool], None]) -> None:
         shelf = push.shelf
@@ -502,9 +502,8 @@ class Replication:
                 taken = _may_be_owner(push, outcome.said_by)  # it has a newer one, and here it has no place
             elif outcome.code in (ErrorCode.DATA_TOO_OLD, ErrorCode.GENERATION_COUNTER_TOO_LOW):
                 self._node.writer.resync(now, destination, shelf.resource, shelf.kind)  # 7.4.1.1
-                moving = self._handover
                 # A joiner that brings a newer value from its disk does not need ours: no reason to keep it out.
-                taken = moving is not None and push.target == moving.joiner and outcome.code == ErrorCode.DATA_TOO_OLD
+                taken = self._is_joiner(push.target) and outcome.code == ErrorCode.DATA_TOO_OLD
             over(now, push, taken)
 
         destination = Destination(_NODE, push.target)
