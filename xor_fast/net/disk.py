@@ -11,14 +11,15 @@ cheap beside the signatures of its Store (10 us against several hundred). For th
 checks its log by checksums, and reads the file by system calls. LMDB maps it into memory: a file that is cut short, or
 a disk that fails, ends the whole process with SIGBUS, and the node could not go on routing and reading.
 
-A flipped bit or a torn page is noticed by the checksum that every record carries, and such a record is never given
-back; a file that SQLite cannot read any more is set aside, and what can be read of it is saved into a new one.
+A flipped bit or a torn page is noticed at the start, by the checksum that every record carries or by SQLite, and such
+a record is never given back: the file is set aside, and all of it that is sound is saved into a new one.
 """
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from hashlib import blake2b
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -36,10 +37,13 @@ _SETTINGS = (
     "journal_mode = WAL",
     "synchronous = FULL",  # what is committed is on the disk
 )
-_TABLE = "CREATE TABLE IF NOT EXISTS records (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+_TABLE = "CREATE TABLE records (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 _PUT = "INSERT OR REPLACE INTO records VALUES (?, ?)"
 _REMOVE = "DELETE FROM records WHERE key = ?"
-_PARTS = 256  # a file that cannot be read through is read in so many parts of each kind of record
+_FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the second where SQLite quotes a damaged schema
+_CHANGE_COUNTER = 24  # where it is in the file
+_PREFIX = 2  # bytes of a key: what cannot be read through is read in parts that begin alike
+_PAST_ALL = b"\xff" * 64  # behind all keys with the same prefix
 
 
 class Disk:
@@ -56,12 +60,11 @@ class Disk:
             self._database, self._records = self._opened()
         except (sqlite3.Error, OSError) as error:
             raise ConfigError(f"{path} cannot be used: {error}") from None
-        self._leave_out_the_damaged()
 
     def records(self) -> Iterator[Record]:
         """What is there, in the order of the keys; once."""
         records, self._records = self._records, []
-        return iter(records)
+        return ((key, value[_SUM:]) for key, value in records)
 
     # --- writing ----------------------------------------------------------------------------------------
 
@@ -116,7 +119,7 @@ class Disk:
             os.rename(mended, path)  # the process was killed while it did so
         try:
             return _open_and_read(path)
-        except sqlite3.DatabaseError as error:
+        except (_Damaged, *_FAILURES) as error:
             if not _is_damage(error):
                 raise
             saved = _salvage(path)
@@ -125,15 +128,6 @@ class Disk:
             os.rename(mended, path)
             self.complaints.append(f"{path} is damaged ({error}): moved to {aside}, {len(saved)} records saved")
             return _open(path), saved
-
-    def _leave_out_the_damaged(self) -> None:
-        sound = [(key, value[_SUM:]) for key, value in self._records if _is_sound(key, value)]
-        damaged = len(self._records) - len(sound)
-        if damaged:
-            # Not for the next start again; if it cannot be done now, then.
-            self._transaction([(key, None) for key, value in self._records if not _is_sound(key, value)])
-            self.complaints.append(f"{self._path}: {damaged} records are damaged and left out")
-        self._records = sound
 
 
 def _sum(key: bytes, value: bytes) -> bytes:
@@ -151,7 +145,7 @@ def _open(path: str) -> sqlite3.Connection:
     try:
         for setting in _SETTINGS:
             database.execute(f"PRAGMA {setting}").fetchall()
-        database.execute(_TABLE)
+        database.execute(_TABLE.replace("TABLE", "TABLE IF NOT EXISTS"))
         os.chmod(path, 0o600)
     except BaseException:
         database.close()
@@ -162,9 +156,31 @@ def _open(path: str) -> sqlite3.Connection:
 def _open_and_read(path: str) -> tuple[sqlite3.Connection, list[Record]]:
     database = _open(path)
     try:
-        return database, list(_read(database))
+        if database.execute("SELECT sql FROM sqlite_schema").fetchall() != [(_TABLE,)]:
+            raise _Damaged("another table is in it")
+        verdict: str = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":  # a write into it could cost records that are sound
+            raise _Damaged(verdict)
+        records = list(_read(database))
+        damaged = sum(not _is_sound(key, value) for key, value in records)
+        if damaged:  # one with a wrong key is out of order: others could not be found, nor this one removed
+            raise _Damaged(f"{damaged} records do not fit their checksums")
+        if os.access(path, os.W_OK):
+            _try_to_write(database)
+        return database, records
     except BaseException:
         database.close()  # or it would keep the file locked
+        raise
+
+
+def _try_to_write(database: sqlite3.Connection) -> None:
+    """A bit of the first page says whether a file is only to be read."""
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY:
+            raise _Damaged("it says that it must not be written to") from None
         raise
 
 
@@ -183,8 +199,15 @@ def _make(path: str, records: list[Record]) -> None:
         database.close()
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+class _Damaged(Exception):
+    """Found by ourselves, where SQLite would go on."""
+
+
+def _is_damage(error: Exception) -> bool:
+    """Of the file itself; else something keeps us from using it."""
+    # Without a code it is of Python's module, which has met a blob that has become a text, and no UTF-8.
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
 def _read(database: sqlite3.Connection, where: str = "", parameters: tuple[bytes, ...] = ()) -> Iterator[Record]:
@@ -203,19 +226,47 @@ def _set_aside(path: str) -> str:
 
 
 def _salvage(path: str) -> list[Record]:
-    """What can be read around the damaged pages: each part from its beginning and from its end."""
+    """What can be read around the damaged pages. Without the first, which says what is in the file, nothing can: then
+    as if it were that of an empty database, which differs in nothing that matters."""
+    found = _read_around(path)
+    if not found:
+        copy = path + ".salvage"
+        _make(copy, [])
+        page = os.path.getsize(copy) // 2
+        with open(path, "rb") as damaged, open(copy, "r+b") as file:
+            file.seek(_CHANGE_COUNTER)
+            file.write(bytes(4))  # which belies the number of pages beside it: the size of the file counts
+            damaged.seek(page)
+            file.seek(page)
+            shutil.copyfileobj(damaged, file)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(path + "-wal", copy + "-wal")
+        found = _read_around(copy)
+        for left in (copy, copy + "-wal"):
+            with suppress(FileNotFoundError):
+                os.unlink(left)
+    return sorted(found.items())
+
+
+def _read_around(path: str) -> dict[bytes, bytes]:
+    """What is sound: all that begins alike, from its beginning and from its end, or else in 256 parts."""
     found: dict[bytes, bytes] = {}
-    with suppress(sqlite3.Error):
-        database = sqlite3.connect(path, timeout=0, isolation_level=None)
+
+    def read(database: sqlite3.Connection, prefix: bytes) -> None:
+        where, bounds = "WHERE key BETWEEN ? AND ? ORDER BY key", (prefix, prefix + _PAST_ALL)
         try:
-            for tag in b"cgvw":
-                for part in range(_PARTS):
-                    bounds = (bytes([tag, part]), bytes([tag, part + 1]) if part + 1 < _PARTS else bytes([tag + 1]))
-                    for order in ("ASC", "DESC"):
-                        with suppress(sqlite3.Error):
-                            where = f"WHERE key >= ? AND key < ? ORDER BY key {order}"
-                            for key, value in _read(database, where, bounds):
-                                found[key] = value
-        finally:
-            database.close()
-    return sorted((key, value) for key, value in found.items() if _is_sound(key, value))
+            keep(_read(database, where, bounds))
+        except _FAILURES:
+            with suppress(*_FAILURES):
+                keep(_read(database, where + " DESC", bounds))
+            if len(prefix) < _PREFIX:
+                for byte in range(256):
+                    read(database, prefix + bytes([byte]))
+
+    def keep(records: Iterator[Record]) -> None:
+        found.update((key, value) for key, value in records if _is_sound(key, value))
+
+    with suppress(*_FAILURES), closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as database:
+        list(_read(database, "LIMIT 0"))  # where there is no such table, no part of it can be read
+        read(database, b"")
+    return found
