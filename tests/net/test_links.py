@@ -6,7 +6,9 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from xor_fast import limits
 from xor_fast.actions import ClosePort, Dial, Hangup, Left, Notice, OpenPort, Purpose
 from xor_fast.errors import ConfigError, RequestFailed, StateError
 from xor_fast.net.listener import address_of, bind
+from xor_fast.net.pcap import PcapFile, TappedTls
 from xor_fast.net.tls import Credentials, Tls
 
 A, B = 1, 2
@@ -417,6 +420,39 @@ def test_connections_that_never_finish_do_not_shut_out_an_honest_one(
 
     run(main())
     assert caplog.text.count("unfinished TLS handshakes") == 1
+
+
+@pytest.mark.parametrize("tapped", [False, True])
+def test_who_said_hello_and_is_slow_is_not_pushed_out_by_those_who_say_nothing(
+    run: Any, monkeypatch: pytest.MonkeyPatch, tapped: bool, tmp_path: Path
+) -> None:
+    """A client far away, or without time: between its hello and its certificate come five times as many as may wait."""
+    monkeypatch.setattr(limits, "MAX_HANDSHAKES", 20)
+    file = PcapFile(str(tmp_path / "tap.pcapng"))
+
+    async def main() -> None:
+        async with peer_of(credentials(A), tls=partial(TappedTls, file=file) if tapped else Tls) as (a, peer_a):
+            reader, writer = await asyncio.open_connection(*listens_at(peer_a))
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            slow = stdlib_client(credentials(B)).wrap_bio(incoming, outgoing)
+            with pytest.raises(ssl.SSLWantReadError):
+                slow.do_handshake()
+            writer.write(outgoing.read())
+            incoming.write(await reader.read(65536))
+            with ExitStack() as idle:
+                for number in range(100):
+                    sock = idle.enter_context(socket.create_connection(listens_at(peer_a)))
+                    reset_on_close(sock)
+                    if number % 2:
+                        sock.send(b"\x16\x03\x01\x02\x00\x01\x00")  # the beginning of a hello
+                    await asyncio.sleep(0)
+                await until(lambda: peer_a.counters["refused_handshakes"] == 81, "81 of 101 were refused")
+                slow.do_handshake()
+                writer.write(outgoing.read())
+                await until(lambda: a.events("link_up"), "the slow one got in")
+            writer.close()
+
+    run(main())
 
 
 def test_a_silent_connection_is_closed_after_the_handshake_timeout(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 from xor_fast import limits
@@ -15,6 +15,7 @@ from xor_fast.net.journal import Journal, explain
 from xor_fast.net.tls import Tls
 from xor_fast.net.transport import Connection
 
+_Handshakes = dict[Connection, asyncio.Task[None]]  # the oldest first
 _ACCEPTS_A_TURN = 64  # then the peers get their turn again
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
@@ -42,8 +43,9 @@ def address_of(sock: socket.socket) -> Address:
 class Listener:
     """Accepts on `sock` and hands every connection to its user, made by `make`.
 
-    At most `most` handshakes are unfinished at a time. One more closes the oldest: an honest one takes milliseconds,
-    so it is done long before it is the oldest, while whoever only holds connections open loses them. `counters` gets
+    At most `most` handshakes are unfinished at a time. One more closes the oldest that has not said hello, else the
+    oldest: an honest one says hello at once, and is done long before it is the oldest, while whoever only holds
+    connections open loses them. A flood of whole hellos costs its sender as much as us. `counters` gets
     accepted_connections, refused_handshakes, failed_handshakes and refused_descriptors.
     """
 
@@ -63,7 +65,8 @@ class Listener:
         self._most = most
         self._journal = journal
         self._counters = counters
-        self._handshakes: dict[asyncio.Task[None], Connection] = {}  # oldest first
+        self._silent: _Handshakes = {}
+        self._greeted: _Handshakes = {}
         # Given up for a moment when descriptors run out, so that a waiting connection can be taken and closed: left in
         # the queue it would wake the loop again and again.
         self._spare = os.open(os.devnull, os.O_RDONLY)
@@ -78,8 +81,9 @@ class Listener:
         self._sock.close()
         os.close(self._spare)
         self._spare = -1
-        for task in list(self._unfinished()):
-            task.cancel()
+        for connection, task in [*self._silent.items(), *self._greeted.items()]:
+            if not connection.is_up:
+                task.cancel()
 
     def _accept(self) -> None:
         for _ in range(_ACCEPTS_A_TURN):
@@ -94,24 +98,32 @@ class Listener:
             self._start(sock, f"{peer[0]} port {peer[1]}")
 
     def _start(self, sock: socket.socket, peer: str) -> None:
-        oldest = next(self._unfinished(), None) if len(self._handshakes) >= self._most else None
-        if oldest is not None:
-            del self._handshakes[oldest]
-            oldest.cancel()
-            self._counters["refused_handshakes"] += 1
-            self._journal.remark(f"{self._most} unfinished TLS handshakes on one port: closing the oldest ones")
+        if len(self._silent) + len(self._greeted) >= self._most:
+            self._close_oldest()
         sock.setblocking(False)
         connection = self._make()
-        task = self._loop.create_task(self._tls.accept(sock, connection))
-        self._handshakes[task] = connection
-        task.add_done_callback(partial(self._finished, sock, peer))
+        task = self._loop.create_task(self._tls.accept(sock, connection, partial(self._has_greeted, connection)))
+        self._silent[connection] = task
+        task.add_done_callback(partial(self._finished, sock, peer, connection))
 
-    def _unfinished(self) -> Iterator[asyncio.Task[None]]:
-        """Oldest first. A task ends a moment after its connection is up; cancelled then, it would close it."""
-        return (task for task, connection in self._handshakes.items() if not connection.is_up)
+    def _has_greeted(self, connection: Connection) -> None:
+        task = self._silent.pop(connection, None)
+        if task is not None:
+            self._greeted[connection] = task
 
-    def _finished(self, sock: socket.socket, peer: str, task: asyncio.Task[None]) -> None:
-        self._handshakes.pop(task, None)
+    def _close_oldest(self) -> None:
+        """A task ends a moment after its connection is up; cancelled then, it would close it."""
+        for handshakes in (self._silent, self._greeted):
+            oldest = next((connection for connection in handshakes if not connection.is_up), None)
+            if oldest is not None:
+                handshakes.pop(oldest).cancel()
+                self._counters["refused_handshakes"] += 1
+                self._journal.remark(f"{self._most} unfinished TLS handshakes on one port: closing the oldest ones")
+                return
+
+    def _finished(self, sock: socket.socket, peer: str, connection: Connection, task: asyncio.Task[None]) -> None:
+        self._silent.pop(connection, None)
+        self._greeted.pop(connection, None)
         error = None if task.cancelled() else task.exception()
         if error is None and not task.cancelled():
             self._counters["accepted_connections"] += 1

@@ -25,6 +25,9 @@ class Session:
     def __init__(self, context: Context, descriptor: int, server: bool) -> None: ...
     def handshake(self) -> bool:
         """True once it is done. TlsError when it fails."""
+    @property
+    def is_greeted(self) -> bool:
+        """The hello of the other side has come as a whole: the cipher is chosen."""
     def read(self, buffer: memoryview | bytearray) -> int:
         """Fill the buffer: the number of bytes, 0 at the end of the connection, -1 for nothing yet."""
     def write(self, data: bytes | bytearray | memoryview) -> int:

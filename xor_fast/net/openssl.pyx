@@ -21,6 +21,7 @@ cdef extern from "openssl/ssl.h" nogil:
     ctypedef struct X509_STORE
     ctypedef struct EVP_PKEY
     ctypedef struct BIO
+    ctypedef struct SSL_CIPHER
     ctypedef struct OPENSSL_STACK "STACK_OF(X509)"
     const SSL_METHOD* TLS_method()
     SSL_CTX* SSL_CTX_new(const SSL_METHOD*)
@@ -51,6 +52,7 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_shutdown(SSL*)
     int SSL_has_pending(const SSL*)
     int SSL_get_error(const SSL*, int)
+    const SSL_CIPHER* SSL_get_current_cipher(const SSL*)
     long SSL_get_verify_result(const SSL*)
     X509* SSL_get0_peer_certificate(const SSL*)
     OPENSSL_STACK* SSL_get_peer_cert_chain(const SSL*)
@@ -211,6 +213,7 @@ cdef class Session:
     """One connection, on a socket that does not block. The socket belongs to the caller and must outlive it.
 
     wants_write  the last handshake call stopped because the socket takes no more; else it waits for bytes to come
+    is_greeted   the hello of the other side has come as a whole: the cipher is chosen
     reads_on     the last read did not stop for lack of bytes: read again, the socket may say nothing
     """
 
@@ -242,6 +245,10 @@ cdef class Session:
         if not self._check(result):
             raise TlsError("TLS: connection closed within the handshake")
         return False
+
+    @property
+    def is_greeted(self):
+        return SSL_get_current_cipher(self.ssl) != NULL
 
     def read(self, buffer not None):
         """Fill the buffer with what has come: the number of bytes, 0 at the end of the connection, -1 for nothing yet."""

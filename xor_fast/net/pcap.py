@@ -167,9 +167,11 @@ class TappedTls(Tls):
         self._server = _server_context(credentials)
         self._server.keylog_filename = f"/proc/self/fd/{self._key_log}"
 
-    async def accept(self, sock: socket.socket, connection: Connection) -> None:
+    async def accept(
+        self, sock: socket.socket, connection: Connection, greeted: Callable[[], None] = lambda: None
+    ) -> None:
         conversation = _Conversation(self._file, sock)
-        tapped = _TappedTransport(self._server, connection, conversation, self.write_keys)
+        tapped = _TappedTransport(self._server, connection, greeted, conversation, self.write_keys)
         await asyncio.get_running_loop().connect_accepted_socket(lambda: tapped, sock)
         try:
             async with asyncio.timeout(limits.HANDSHAKE_TIMEOUT):
@@ -218,12 +220,14 @@ class _TappedTransport(asyncio.Protocol):
         self,
         context: ssl.SSLContext,
         connection: Connection,
+        greeted: Callable[[], None],
         conversation: _Conversation,
         write_keys: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self._connection = connection
+        self._greeted = greeted
         self._conversation = conversation
         self._write_keys = write_keys
         self._incoming = ssl.MemoryBIO()
@@ -275,6 +279,8 @@ class _TappedTransport(asyncio.Protocol):
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
+            if self._tls.cipher() is not None:
+                self._greeted()
             return False
         except ssl.SSLError as error:
             self._fail(_tls_error(error))

@@ -7,6 +7,7 @@ the rest.
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -44,12 +45,16 @@ class Tls:
         """key_log: descriptor of a file for the keys of each connection, which then are no secret; -1 for none."""
         self._context = Context(*credentials, key_log)
 
-    async def accept(self, sock: socket.socket, connection: Connection) -> None:
+    async def accept(
+        self, sock: socket.socket, connection: Connection, greeted: Callable[[], None] = lambda: None
+    ) -> None:
         """Serve one accepted socket until its handshake is done; then the connection is on its own.
+
+        greeted is called when the hello of the other side has come as a whole.
 
         OSError or TimeoutError when the other side fails; the socket is closed then, and when cancelled.
         """
-        await self._shake_hands(sock, connection, server=True)
+        await self._shake_hands(sock, connection, greeted, server=True)
 
     async def connect(self, address: Address, connection: Connection) -> None:
         """Connect to an IP address and port and finish the handshake as TLS client; OSError or TimeoutError if not."""
@@ -64,9 +69,11 @@ class Tls:
             sock.close()
             raise
 
-    async def _shake_hands(self, sock: socket.socket, connection: Connection, *, server: bool) -> None:
+    async def _shake_hands(
+        self, sock: socket.socket, connection: Connection, greeted: Callable[[], None] = lambda: None, *, server: bool
+    ) -> None:
         _tune(sock)
-        transport = TlsTransport(sock, Session(self._context, sock.fileno(), server), connection)
+        transport = TlsTransport(sock, Session(self._context, sock.fileno(), server), connection, greeted)
         try:
             async with asyncio.timeout(limits.HANDSHAKE_TIMEOUT):
                 await transport.ready

@@ -5,6 +5,7 @@ Each byte of a node goes this way. Compiled as it stands (setup.py): build again
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -55,14 +56,18 @@ class Connection(Protocol):
 
 
 class TlsTransport:
-    """One TLS connection on a socket of the event loop. `ready` is done when its handshake is."""
+    """One TLS connection on a socket of the event loop. `ready` is done when its handshake is; `greeted` is called once
+    the other side's hello has come as a whole."""
 
-    def __init__(self, sock: socket.socket, session: Session, connection: Connection) -> None:
+    def __init__(
+        self, sock: socket.socket, session: Session, connection: Connection, greeted: Callable[[], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self._sock = sock
         self._session = session
         self._connection = connection
+        self._greeted: Callable[[], None] | None = greeted
         self._receive = connection.data_received
         self._read = session.read
         self._backlog = bytearray()
@@ -135,6 +140,9 @@ class TlsTransport:
                 self.ready.set_exception(error)
             self._end(error)
             return
+        if self._greeted is not None and self._session.is_greeted:
+            self._greeted()
+            self._greeted = None
         if self._session.wants_write and not is_done:
             self._loop.add_writer(self._sock, self._shake)
             return
