@@ -11,7 +11,7 @@ from tests.pki import Pki
 from tests.sim.overlays import Overlay
 from xor_fast import limits
 from xor_fast.cext import ids
-from xor_fast.core.node import Stored, Tuning
+from xor_fast.core.node import Pong, Stored, Tuning
 from xor_fast.core.topology import State
 from xor_fast.errors import RequestFailed
 from xor_fast.messages import Destination, DestinationType
@@ -350,6 +350,39 @@ def test_a_client_stores_and_fetches_through_its_peer(seed: int) -> None:
     overlay.world.run(30)
     assert client.node.topology.state is State.CLIENT
     assert all(client.node.node_id not in host.node.ring for host in overlay.hosts)  # never a next hop
+
+
+@pytest.mark.parametrize("what", ["reset", "kill"])
+def test_a_client_that_loses_its_link_connects_anew(what: str, seed: int) -> None:
+    """What it had asked for comes as well, through whichever bootstrap node is there."""
+    overlay = Overlay(6, seed)
+    client, (near, far, other) = overlay.add(50), overlay.hosts[:3]
+    addresses = [near.address, other.address]
+    assert overlay.ask(client, lambda now, done: client.node.connect(now, addresses, done)) is None
+    answers: list[Pong | RequestFailed] = []
+    place = (Destination(DestinationType.NODE, far.node.node_id),)
+    client.node.ping(overlay.world.now, place, lambda now, outcome: answers.append(outcome))
+    if what == "kill":
+        overlay.world.kill(near)
+    else:
+        (connection,) = client.links.values()
+        overlay.world._close(connection, "reset by peer")
+    assert overlay.world.run(10, lambda: answers != [])
+    assert isinstance(answers[0], Pong), answers
+    assert client.node.counters["links_lost"] == 1
+    assert client.node.topology.state is State.CLIENT
+
+
+def test_a_client_tries_a_few_times_to_connect_and_says_that_it_could_not(seed: int) -> None:
+    overlay = Overlay(2, seed)
+    client = overlay.add(50)
+    nobody = [("192.0.2.1", 6084)]
+    outcome = overlay.ask(client, lambda now, done: client.node.connect(now, nobody, done))
+    assert isinstance(outcome, RequestFailed)
+    assert client.node.counters["failed_dials"] == limits.CONNECT_TRIES
+    assert client.node.topology.state is State.OUTSIDE
+    outcome = overlay.ask(client, lambda now, done: client.node.connect(now, [overlay.hosts[0].address], done))
+    assert outcome is None
 
 
 @pytest.mark.parametrize("falls_asleep_again", [True, False])

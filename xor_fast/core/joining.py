@@ -15,7 +15,7 @@ from xor_fast.actions import Address
 from xor_fast.cext import ids
 from xor_fast.core.ping import Pong
 from xor_fast.core.request import Refuse, Request
-from xor_fast.core.timers import Timer
+from xor_fast.core.timers import Timer, backoff
 from xor_fast.core.transactions import NO_LINK, Answer
 from xor_fast.errors import ErrorCode, RequestFailed
 from xor_fast.messages import (
@@ -92,8 +92,7 @@ class Joining:
         self._round += 1
         self._tries += 1
         self._node.count("join_retries")
-        low, high = limits.JOIN_RETRY
-        pause = min(limits.JOIN_RETRY_CEILING, self._node.rng.uniform(low, high) * 2 ** min(self._tries - 1, 6))
+        pause = backoff(self._node.rng, self._tries)
         level = "warning" if self._tries > 2 else "info"
         self._node.notice(level, f"not joined yet: {reason}; trying again in {pause:.1f} s")
         self._wait(now, pause, self._begin)

@@ -2,6 +2,12 @@
 
 import heapq
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from xor_fast import limits
+
+if TYPE_CHECKING:
+    from random import Random
 
 Run = Callable[[float], None]
 
@@ -31,6 +37,12 @@ class Timer:
         run, self._run = self._run, None
         if run is not None:
             run(now)
+
+
+def backoff(rng: "Random", tries: int) -> float:
+    """Seconds to wait after so many tries that failed: random, doubled each time."""
+    low, high = limits.JOIN_RETRY
+    return min(limits.JOIN_RETRY_CEILING, rng.uniform(low, high) * 2.0 ** min(tries - 1, 6))
 
 
 class Timers:

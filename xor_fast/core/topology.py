@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from xor_fast import limits
 from xor_fast.actions import Address, Left
 from xor_fast.cext import codec, ids
+from xor_fast.core.client import Client
 from xor_fast.core.fingers import Fingers
 from xor_fast.core.joining import Admission, Joining
 from xor_fast.core.liveness import Liveness
@@ -56,6 +57,7 @@ class Topology:
         self.state: State = State.OUTSIDE
         self.neighbourhood: Neighbourhood = Neighbourhood(node.ring, node.tuning.neighbours_each_side)
         self.updates: Updates = Updates(node)
+        self.client: Client = Client(node)
         self.joining: Joining = Joining(node)
         self.admission: Admission = Admission(node)
         self.fingers: Fingers = Fingers(node)
@@ -73,6 +75,10 @@ class Topology:
             Code.LEAVE_REQ: self._on_leave,
             Code.ROUTE_QUERY_REQ: self._on_route_query,
         }
+
+    @property
+    def is_client(self) -> bool:
+        return self.state is State.CLIENT
 
     # --- the life of a node --------------------------------------------------------------------------
 
@@ -97,15 +103,12 @@ class Topology:
             raise StateError(f"this node is {self.state.value} already: it cannot connect as a client")
         self.state = State.CLIENT
 
-        def linked(now: float, outcome: bytes | RequestFailed) -> None:
-            if isinstance(outcome, RequestFailed):
+        def connected(now: float, failure: RequestFailed | None) -> None:
+            if failure is not None:
                 self.state = State.OUTSIDE
-                done(now, outcome)
-                return
-            self._node.ring.add(outcome)  # 4.2.1: a client routes everything through its peer
-            done(now, None)
+            done(now, failure)
 
-        self._node.attach.dial_bootstrap(now, self.elsewhere(bootstrap), linked)
+        self.client.start(now, self.elsewhere(bootstrap), connected)
 
     def claim(self, now: float, *, is_known: bool = False) -> None:
         """From now on we are part of the ring and responsible for our range (10.5 step 7).
@@ -175,6 +178,7 @@ class Topology:
         self._changed(now, before, failed=True)
         if not len(self._node.ring):
             self.partition.alone(now)
+            self.client.alone(now)
         elif before.has(node_id):
             if self._node.overlay.reactive:
                 self._look_further(now)
