@@ -18,6 +18,8 @@ MAX_CERTIFICATE_SIZE = 8192  # DER; an RSA-4096 certificate with both names is b
 
 # --- links ------------------------------------------------------------------------------------------
 MAX_LINKS = 4096  # slots a link number can name: 12 bits (RFC 6940 6.3.2.2)
+MAX_PEERS = 3072  # in the routing table; the other slots are for clients and for who is joining
+LINKS_LET_GO = 64  # at a time, when there are more: it takes a look at all
 LINK_GENERATIONS = 8  # 3 bits beside the slot
 MAX_LINKS_PER_NODE = 4  # simultaneous connections one Node-ID may hold: crossing Attaches make two
 OUTBOX_SIZE = 2 << 20  # bytes waiting for one link; above it messages for that link are dropped

@@ -385,6 +385,22 @@ def test_a_client_tries_a_few_times_to_connect_and_says_that_it_could_not(seed: 
     assert outcome is None
 
 
+def test_a_bootstrap_node_has_room_for_ever_more_peers(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lets go of links that serve none of its tables; the ring misses nothing."""
+    monkeypatch.setattr(limits, "MAX_PEERS", 16)
+    monkeypatch.setattr(limits, "LINKS_LET_GO", 2)
+    overlay = Overlay(64, seed, tuning=Tuning(neighbours_each_side=3))
+    for host in overlay.hosts:
+        topology = host.node.topology
+        used = {*topology.neighbourhood.sides().both(), *topology.fingers.table().values()}
+        assert len(host.node.ring) <= max(16, len(used)) + 2
+    assert overlay.hosts[0].node.counters["links_let_go"] > 20
+    assert checks.is_one_ring(overlay.world)
+    for host in overlay.hosts[::7]:
+        assert isinstance(overlay.store(host, b"here"), Stored)
+        assert overlay.found(overlay.hosts[11], host) == [b"here"]
+
+
 @pytest.mark.parametrize("falls_asleep_again", [True, False])
 def test_what_waits_for_a_sleeper_happens_in_its_order(falls_asleep_again: bool, seed: int) -> None:
     """Woken early, too: a stream of bytes, or the reports of a disk, must not overtake themselves."""

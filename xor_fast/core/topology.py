@@ -14,6 +14,7 @@ from xor_fast import limits
 from xor_fast.actions import Address, Left
 from xor_fast.cext import codec, ids
 from xor_fast.core.client import Client
+from xor_fast.core.crowd import thin_out
 from xor_fast.core.fingers import Fingers
 from xor_fast.core.joining import Admission, Joining
 from xor_fast.core.liveness import Liveness
@@ -162,6 +163,7 @@ class Topology:
         before = self.neighbourhood.sides()
         self._node.ring.add(node_id)
         self._changed(now, before, failed=False)
+        thin_out(self._node)
         if is_new and self.state is State.JOINED:
             self._node.storage.replication.welcome(now, node_id)
 
