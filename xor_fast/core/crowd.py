@@ -1,5 +1,5 @@
-"""Room for newcomers. Whoever joins through a bootstrap node keeps the link to it, and so do those that once needed a way
-through us: with thousands of them the slots of the connection table would run out, and the next one could not get in.
+"""Room for newcomers. Whoever joins through a bootstrap node keeps the link to it: with thousands of them the slots of
+the connection table would run out, and the next one could not get in.
 """
 
 import heapq
