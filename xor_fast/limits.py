@@ -123,6 +123,7 @@ MAX_USER_BYTES = 16 << 20  # of these, signed by one user's devices: one account
 VALUE_OVERHEAD = 1000  # bytes of memory a value takes beside its own, alone at its place: measured
 MAX_RESOURCES = 1 << 20
 MAX_LIFETIME = 30 * 86400  # a value cannot pin memory longer than a month without being stored again
+LONGEST_LIFETIME = (1 << 32) - 1  # that a value can have (RFC 6940 7)
 MAX_VALUES_PER_STORE = 64  # values in one StoreReq
 TOMBSTONE_FACTOR = 2  # nonexistent values kept: this many times max-count (notes 5.8)
 COUNTER_MEMORY = 86400.0  # generation counters outlive their values by this (notes 5.3)

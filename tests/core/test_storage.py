@@ -1,12 +1,15 @@
 """Values, lifetimes, counters and bounds of one storing peer, seen from a link (RFC 6940 7.4)."""
 
+import random
+
+import msgspec
 import pytest
 
-from tests.core.outside import OURS, THEIRS, Outside, node, resource
+from tests.core.outside import OURS, OVERLAY, THEIRS, Outside, node, resource
 from xor_fast import limits
 from xor_fast.cext import codec, ids
-from xor_fast.core.node import Node
-from xor_fast.errors import ErrorCode
+from xor_fast.core.node import NewValue, Node
+from xor_fast.errors import ErrorCode, StateError
 from xor_fast.messages import (
     UNSIGNED,
     Code,
@@ -305,12 +308,114 @@ def test_records_that_are_none(tag: bytes, record: bytes, size: int) -> None:
     assert Storing(disk).fetch().values == ()
 
 
+def test_a_value_at_the_place_of_another_takes_no_place(storing: Storing) -> None:
+    """The older one, whose record comes later, would be there; and at the next start, what replaces it would not."""
+    storing.store(storing.value(b"old"))
+    assert storing.disk is not None
+    ((key, old),) = [item for item in storing.disk.records.items() if item[0][:1] == b"v"]
+    storing.store(storing.value(b"new"))
+    storing.disk.records[key + b"later"] = old
+    again = restarted(storing)
+    assert [data.value.value.value for data in again.fetch().values] == [b"new"]  # type: ignore[union-attr]
+    assert again.node.counters["restore_refused"] == 1
+
+
+def test_a_value_beyond_the_bounds_of_its_kind_is_not_taken_back(storing: Storing) -> None:
+    """The document has narrowed them; or it is the last entry an array can have, behind which none can be appended."""
+    storing.store(storing.value(b"x" * 100))
+    storing.store(storing.value(b"small", signer=device(1)), signer=device(1))
+    narrow = [msgspec.structs.replace(kind, max_size=99) for kind in OVERLAY.kinds]
+    again = Outside(disk=storing.disk, overlay=msgspec.structs.replace(OVERLAY, kinds=tuple(narrow)))
+    assert again.node.counters["restore_refused"] == len(again.node.storage) == 1
+    assert sum("at most 99 bytes" in notice for notice in again.notices) == 1
+    assert len(restarted(storing).fetch().values) == 2  # it was left where it is
+
+
+def test_where_no_peer_can_be_is_not_taken_back(rng: random.Random) -> None:
+    good = (bytes(range(16)), [("10.0.0.1", 6084), ("::1", 1)])
+    for bad in (
+        (b"short", good[1]), (bytes(17), good[1]), (good[0], []), (good[0], [("10.0.0.1", 0)]),
+        (good[0], [("10.0.0.1", 65536)]), (good[0], [("host", 1)]), (good[0], [("1" * 10_000, 1)]),
+        (good[0], [("::1",)]),
+    ):  # fmt: skip
+        disk = VirtualDisk()
+        disk.records[b"p"] = msgspec.msgpack.encode([bad])
+        storing = Storing(disk)
+        assert not storing.node.topology.partition.peers
+        assert all(len(notice) < 400 for notice in storing.notices)
+    many = [(rng.randbytes(16), good[1]) for _ in range(100)]
+    disk.records[b"p"] = msgspec.msgpack.encode([*many, good])
+    peers = Storing(disk).node.topology.partition.peers
+    assert good[0] in peers
+    assert len(peers) <= limits.MAX_REMEMBERED
+
+
+def test_a_removal_lives_as_long_as_it_can(storing: Storing) -> None:
+    """What it removes was to live longer than 32 bits of seconds from now: our clock has stepped back since."""
+    own = ids.resource_id(b"us")
+    for exists in (True, False):
+        value = NewValue(None, b"1", limits.LONGEST_LIFETIME, exists)
+        storing.node.store(storing.now, own, 0xF0000002, [value], lambda now, outcome: None)
+        storing.node.set_wall(storing.now, NOW_MS - 3_600_000)
+    for lifetime in (-1, limits.LONGEST_LIFETIME + 1):
+        with pytest.raises(StateError, match=str(lifetime)):
+            storing.node.store(
+                storing.now, own, 0xF0000002, [NewValue(None, b"1", lifetime)], lambda now, outcome: None
+            )
+
+
+def test_records_that_are_bent(rng: random.Random) -> None:
+    """With right checksums, for the damage was done before. Values whose own records and certificates are whole are
+    back, and nothing that is bent ends the node, then or later."""
+    storing = Storing()
+    for number in range(3):
+        storing.store(storing.value(b"v", signer=device(number), lifetime=1000), signer=device(number))
+    node = storing.node
+    node.store(storing.now, ids.resource_id(b"us"), 0xF0000002, [NewValue(None, b"1", 900)], lambda now, outcome: None)
+    node.topology.partition.remember(storing.now, bytes(range(16)), (("10.0.0.1", 6084),))
+    storing.wait(2 * limits.REMEMBER_PAUSE)
+    assert storing.disk is not None
+    sound = storing.disk.records
+    assert {key[:1] for key in sound} == {b"v", b"c", b"w", b"p"}
+    for _ in range(200):
+        records = dict(sound)
+        for _ in range(rng.choice((1, 2, 5))):
+            key, record = rng.choice(list(records.items()))
+            bent_key, bent = bytearray(key), bytearray(record)
+            match rng.randrange(5):
+                case 0:
+                    bent[rng.randrange(len(bent))] ^= 1 << rng.randrange(8)
+                case 1:
+                    bent_key[rng.randrange(len(key))] ^= 1 << rng.randrange(8)
+                case 2:
+                    del bent[rng.randrange(len(bent)) :]
+                case 3:
+                    del bent_key[1 + rng.randrange(len(key)) :]
+                case 4:
+                    bent[:] = rng.choice(list(records.values()))
+            del records[key]
+            records[bytes(bent_key)] = bytes(bent) or b"\0"
+        disk = VirtualDisk()
+        disk.records = dict(records)
+        again = Storing(disk, storing.node.wall_ms(storing.now) + rng.choice((0, 0, -NOW_MS, 10**9)))
+        if again.node.wall_ms(again.now) == storing.node.wall_ms(storing.now):
+            whole = {key for key in sound if records.get(key) == sound[key]}
+            values = [key for key in whole if key[:1] == b"v" and b"c" + sound[key][8:40] in whole]
+            kept = again.node.storage.shelf(PLACE, KIND)
+            assert {key[21:] for key in values if key[1:17] == PLACE} <= set(kept.values if kept else ())
+        own = ids.resource_id(b"us")
+        for exists in (True, False):
+            value = NewValue(None, b"2", 900, exists)
+            again.node.store(again.now, own, 0xF0000002, [value], lambda now, outcome: None)
+        again.wait(100)
+        again.node.leave(again.now)
+        again.wait(20)
+
+
 def test_an_own_value_never_steps_back_in_time(storing: Storing) -> None:
     """Our clock may: after a restart with the clock an hour back, the next storage_time is still later (notes 5.18)."""
     node: Node = storing.node
     own = ids.resource_id(node.identity.user_name)
-    from xor_fast.core.node import NewValue
-
     outcomes: list[object] = []
     node.store(storing.now, own, KIND, [NewValue(OURS, b"1", 100)], lambda now, o: outcomes.append(o))
     shelf = node.storage.shelf(own, KIND)

@@ -10,14 +10,16 @@ p                             where some other peers can be reached
 
 import struct
 from collections.abc import Iterable
+from ipaddress import ip_address
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from xor_fast.actions import Address
+from xor_fast import limits
 from xor_fast.cext import codec
 from xor_fast.core.durability import Done, Durability
+from xor_fast.core.request import Refuse
 from xor_fast.core.values import Chain, Held, Shelf
 from xor_fast.errors import TrustError, WireError
 from xor_fast.messages import CertificateType, GenericCertificate, StoredData, StoreKindData
@@ -29,7 +31,9 @@ _PLACE = struct.Struct(">16sI")
 _VALUE = struct.Struct(">Q32s")
 _NUMBER = struct.Struct(">Q")
 _WRITTEN = struct.Struct(">QQ")
-_Peers = list[tuple[bytes, tuple[Address, ...]]]
+_NodeId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+_Address = tuple[Annotated[str, msgspec.Meta(max_length=45)], Annotated[int, msgspec.Meta(ge=1, le=65535)]]
+_Peers = list[tuple[_NodeId, Annotated[tuple[_Address, ...], msgspec.Meta(min_length=1)]]]
 
 
 def _place_key(tag: bytes, resource: bytes, kind: int, key: bytes = b"") -> bytes:
@@ -130,18 +134,24 @@ class Ledger:
                     place = (*_PLACE.unpack_from(rest), rest[_PLACE.size :])
                     self._node.writer.remember(place, *_WRITTEN.unpack(record))
                 elif tag == b"p":
-                    self._node.topology.partition.peers.update(msgspec.msgpack.decode(record, type=_Peers))
-            except (struct.error, ValueError, WireError, TrustError) as error:
+                    self._restore_peers(record)
+            except (struct.error, ValueError, WireError, TrustError, Refuse) as error:
                 # Left where it is: a wrong clock, or another document, may be why it proves nothing today.
                 self._node.count("restore_refused")
                 refused += 1
                 reason = str(error)
         if refused:
-            text = f"{refused} values on the disk prove nothing and are not taken back, the last of them: {reason}"
+            text = f"{refused} records on the disk prove nothing and are not taken back, the last of them: {reason}"
             self._node.notice("warning", text)
         for digest in chains.keys() - needed:
             self.disk.put(b"c" + digest, None)
         return kept
+
+    def _restore_peers(self, record: bytes) -> None:
+        peers = msgspec.msgpack.decode(record, type=_Peers)[-limits.MAX_REMEMBERED :]
+        for host, _ in (address for _, addresses in peers for address in addresses):
+            ip_address(host)
+        self._node.topology.partition.peers.update(peers)
 
     def _restore_counter(self, now: float, resource: bytes, kind: int, generation: int) -> Shelf:
         shelves = self._node.storage.shelves
@@ -173,8 +183,10 @@ class Ledger:
         signer = node.verify_value(now, resource, kind, data, bucket)
         if not node.kinds.permits(resource, definition, data, signer):
             raise TrustError(f"{definition.access_control}: its signer may not write it there")
-        shelf = self._restore_counter(now, resource, kind, kind_data.generation_counter)
         held = Held(data, signed, node.storage.shelves.chain_of(signer), now)
+        if (held.key, held.chain.digest) != (key[1 + _PLACE.size :], digest):
+            raise TrustError("a value stands at the place of another")  # which we could neither replace nor remove
         held.expires = min(held.expires, now + left)
-        node.storage.restored(now, shelf, held)
+        shelf = self._restore_counter(now, resource, kind, kind_data.generation_counter)
+        node.storage.restored(now, definition, shelf, data, held)
         return True

@@ -36,7 +36,7 @@ class Refuse(Exception):
     """Raised by a handler to answer its request with an Error; never leaves the core."""
 
     def __init__(self, code: ErrorCode, text: str = "", info: bytes = b"") -> None:
-        super().__init__(code, text)
+        super().__init__(text)
         self.code = code
         self.text = text
         self.info = info

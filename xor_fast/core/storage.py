@@ -356,8 +356,12 @@ class Storage:
 
         self.ledger.after(now, over)
 
-    def restored(self, now: float, shelf: Shelf, held: Held) -> None:
-        """A value from the disk. We may be the only one who brings it back: whoever is responsible is to get it."""
+    def restored(self, now: float, kind: KindDefinition, shelf: Shelf, data: StoredData, held: Held) -> None:
+        """A value from the disk. We may be the only one who brings it back: whoever is responsible is to get it.
+
+        Refuse when it is beyond the bounds of its Kind, which the document may have narrowed."""
+        self._check_size(kind, data)
+        self._check_count(kind, shelf, [held])
         self.shelves.hold(held)
         self._put(now, shelf, held)
         self.replication.owe(now, shelf, held)

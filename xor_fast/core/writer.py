@@ -139,6 +139,9 @@ class Writer:
         definition = self._node.kinds.get(kind)
         if definition is None:
             raise StateError(f"Kind {kind} is not known: add it to node.kinds first")
+        for value in values:
+            if not 0 <= value.lifetime <= limits.LONGEST_LIFETIME:
+                raise StateError(f"a value lives 0 to {limits.LONGEST_LIFETIME} seconds, not {value.lifetime}")
         signed = tuple(self._sign(now, resource, definition, value) for value in values)
         body = StoreReq(resource, 0, (StoreKindData(kind, generation, signed),))
         tries_left = limits.STORE_TRIES
@@ -185,7 +188,8 @@ class Writer:
         time = max(wall, last + 1)  # our clock may have stepped back; our values may not (7, notes 5.18)
         time = min(time, limits.MAX_STORAGE_TIME)  # whoever wrote that has the last word: ours is refused
         # A removal has to outlive what it removes, wherever that may come back from (7.4.1.3).
-        lifetime = value.lifetime if value.exists else max(value.lifetime, (ends - wall + 999) // 1000)
+        left = min((ends - wall + 999) // 1000, limits.LONGEST_LIFETIME)  # our clock may have stepped back
+        lifetime = value.lifetime if value.exists else max(value.lifetime, left)
         self.remember(place, time, max(ends, wall + 1000 * lifetime))
         self._node.storage.ledger.written(*place, *self._last[place])
         identity = self._node.identity
