@@ -19,7 +19,7 @@ SOURCES := setup.py $(wildcard cext/*.pyx cext/*.pxi cext/*.pxd cext/*.h xor_fas
 export XOR_FAST_BUILD = $(patsubst -%,%,$(KIND))
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test vectors compare tshark lint debug asan fuzz coverage bench load sim modelcheck demo survive kill-points pcap-frames packages dist wheels clean
+.PHONY: help build run test vectors compare tshark lint debug asan fuzz coverage bench load sim modelcheck demo survive kill-points power-cuts pcap-frames packages dist wheels clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ survive: build $(VENV)/with-test  ## 64 node processes under kill -9, 10,000 ack
 
 kill-points: build $(VENV)/with-test  ## kill -9 at COUNT (1,000) points around a write: what was acknowledged is there, none is torn
 	@$(BIN)/python -m tests.processes.kill_points --points $(if $(filter file,$(origin COUNT)),1000,$(COUNT)) $(ARGS)
+
+power-cuts: build $(VENV)/with-test  ## the power goes COUNT (1,000) times around a write: what was acknowledged is there, none is torn
+	@$(BIN)/python -m tests.processes.power_cut --points $(if $(filter file,$(origin COUNT)),1000,$(COUNT)) $(ARGS)
 
 pcap-frames: build  ## extract the clear RELOAD frames of PCAP into FRAMES for tshark and Wireshark
 	@tools/packages test

@@ -20,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -53,17 +54,18 @@ def node_with(seed: int) -> Node:
 # --- the process that is killed -----------------------------------------------------------------------------
 
 
-async def live(path: str, first_version: int, out: int) -> None:
+async def live(path: str, first_version: int, say: Callable[[bytes], object], rounds: int = ROUNDS) -> None:
+    """Store as fast as it goes, several values at a time, and say each wish and each acknowledgement."""
     tls = Tls(Credentials.of(IDENTITY, PKI.overlay))
     async with Peer(node_with(first_version), tls, disk=Disk(path)) as peer:
         peer.start_overlay()
 
         async def store(key: int, version: int) -> None:
-            os.write(out, SAID.pack(0, key, version))
+            say(SAID.pack(0, key, version))
             await peer.store(PLACE, KIND.id, [NewValue(bytes([key]), content(key, version), 3600)])
-            os.write(out, SAID.pack(1, key, version))
+            say(SAID.pack(1, key, version))
 
-        for number in range(ROUNDS):
+        for number in range(rounds):
             await asyncio.gather(*(store(key, first_version + number) for key in range(KEYS)))
 
 
@@ -75,7 +77,7 @@ def run(path: str, first_version: int, at: int, is_half: bool, delay: float | No
         os.close(reading)
         shim = ctypes.CDLL(None)
         shim.kill_at(ctypes.c_long(at), ctypes.c_int(is_half))
-        asyncio.run(live(path, first_version, writing))
+        asyncio.run(live(path, first_version, partial(os.write, writing)))
         os.write(writing, SAID.pack(2, 0, shim.kill_at(ctypes.c_long(0), 0)))
         os._exit(0)
     os.close(writing)
@@ -94,13 +96,18 @@ def run(path: str, first_version: int, at: int, is_half: bool, delay: float | No
 # --- what is there afterwards -------------------------------------------------------------------------------
 
 
-def found(path: str, aside: str) -> dict[int, bytes]:
-    """The values as the next start has them, read from a copy: the next process is to find what the last one left."""
+def found_in_copy(path: str, aside: str) -> dict[int, bytes]:
+    """The next process is to find what the last one left."""
     shutil.rmtree(aside, ignore_errors=True)
     os.mkdir(aside)
     for name in Path(path).parent.glob(Path(path).name + "*"):
         shutil.copy(name, aside)
-    disk = Disk(os.path.join(aside, Path(path).name))
+    return found(os.path.join(aside, Path(path).name))
+
+
+def found(path: str) -> dict[int, bytes]:
+    """The values as the next start has them."""
+    disk = Disk(path)
     node = node_with(0)
     node.set_wall(0.0, time.time_ns() // 1_000_000)
     node.restore(0.0, disk.records())
@@ -144,7 +151,7 @@ def survive(points: int, seed: int, folder: str) -> list[str]:
             if what < 2:
                 (wished, acknowledged)[what][key] = version
             acks += what == 1
-        problems = list(wrong(found(path, aside), acknowledged, wished))
+        problems = list(wrong(found_in_copy(path, aside), acknowledged, wished))
         if problems:
             return [f"point {point} (call {at}, delay {delay}, seed {seed}): {problem}" for problem in problems]
         if point % 50 == 49:
@@ -153,18 +160,25 @@ def survive(points: int, seed: int, folder: str) -> list[str]:
     return []
 
 
+def again_with(shim: str, folder: str, seed: int) -> int | None:
+    """Run this program anew with shim.c compiled and preloaded; None: we are that run already."""
+    if shim in os.environ.get("LD_PRELOAD", ""):
+        return None
+    library = os.path.join(folder, shim + ".so")
+    source = Path(__file__).with_name(shim + ".c")
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    command = [sys.executable, *sys.orig_argv[1:], "--seed", str(seed)]
+    return subprocess.run(command, env={**os.environ, "LD_PRELOAD": library}, check=False).returncode
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--points", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        if "kill_at" not in os.environ.get("LD_PRELOAD", ""):
-            shim = os.path.join(folder, "kill_at.so")
-            source = Path(__file__).with_name("kill_at.c")
-            subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
-            command = [sys.executable, "-m", "tests.processes.kill_points", *sys.argv[1:], "--seed", str(options.seed)]
-            return subprocess.run(command, env={**os.environ, "LD_PRELOAD": shim}, check=False).returncode
+        if (status := again_with("kill_at", folder, options.seed)) is not None:
+            return status
         problems = survive(options.points, options.seed, folder)
     print("\n".join(problems))
     return bool(problems)
