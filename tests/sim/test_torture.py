@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 
+from xor_fast import limits
+from xor_fast.core.durability import Durability
 from xor_fast.core.ledger import Ledger
 from xor_fast.core.lookup import Lookups
+from xor_fast.core.node import Node
 from xor_fast.core.partition import Partition
 from xor_fast.core.ping import PingService
 from xor_fast.core.replication import Replication
+from xor_fast.core.storage import Storage
 from xor_fast.core.topology import Topology
-from xor_fast.messages import Code, StoreAns, StoreKindResponse
+from xor_fast.core.values import Held
+from xor_fast.messages import Code, StoreAns, StoredData, StoreKindResponse
 from xor_fast.sim.__main__ import main
 from xor_fast.sim.fakes import FakeVerifier
 from xor_fast.sim.torture import faults
@@ -130,6 +135,82 @@ def test_stores_answered_just_before_a_copy_is_made_are_noticed(seed: int, monke
     stores = [Fault(20.0 + machine / 64, "store", machine) for machine in range(32)]
     kills = [Fault(22.0, "kill", machine, how="gone") for machine in range(0, 32, 2)]
     assert "nobody but the one that died had it" in violations(seed, *stores, *kills)
+
+
+def test_an_answer_that_waits_for_no_copy_is_noticed_without_any_death(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confirm = Replication.confirm
+
+    def answers(self: Replication, now: float, request: Any, parts: Any) -> None:
+        responses = tuple(StoreKindResponse(part.shelf.kind, part.generation) for part in parts)
+        self._node.answer(now, request, Code.STORE_ANS, StoreAns(responses))
+        monkeypatch.setattr(self._node, "answer", lambda *args, **named: None)
+        confirm(self, now, request, parts)
+        monkeypatch.delattr(self._node, "answer")
+
+    monkeypatch.setattr(Replication, "confirm", answers)
+    assert "acknowledged with one copy, and that was not counted" in violations(seed)
+
+
+def test_what_is_shown_before_it_is_on_the_disk_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Durability, "after", lambda self, now, done: done(now, None))
+    assert "which is not on its disk" in violations(seed)
+
+
+def test_a_generation_counter_that_dies_with_its_owner_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replicas keep the first that they were told."""
+    check = Storage._check_kind
+
+    def forgets(self: Storage, now: float, request: Any, body: Any, *rest: Any, takes_counter: bool) -> Any:
+        part = check(self, now, request, body, *rest, takes_counter=takes_counter)
+        return part._replace(generation=part.shelf.next_generation or part.generation) if takes_counter else part
+
+    monkeypatch.setattr(Storage, "_check_kind", forgets)
+    assert "was not stored: Error_Generation_Counter_Too_Low" in violations(seed)
+
+
+def test_a_generation_counter_that_is_not_on_the_disk_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    restore = Ledger._restore_counter
+    monkeypatch.setattr(Ledger, "_restore_counter", lambda *args: restore(*args[:-1], 1))
+    assert "was not stored: Error_Generation_Counter_Too_Low" in violations(seed)
+
+
+def test_a_generation_counter_that_stands_still_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = Storage._check_kind
+    monkeypatch.setattr(Storage, "_check_kind", lambda *args, **named: check(*args, **named)._replace(generation=7))
+    assert "after another Store it is 7" in violations(seed)
+
+
+def test_lives_that_do_not_end_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passed on whole, each time a value changes hands."""
+
+    def passed_on(self: Held, now: float) -> StoredData:
+        return StoredData(self.storage_time, limits.MAX_LIFETIME, self.signed)
+
+    monkeypatch.setattr(Held, "passed_on", passed_on)
+    assert "its time is over" in violations(seed)
+
+
+def test_what_is_served_after_its_end_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Storage, "_remove_what_is_over", lambda *args: None)
+    monkeypatch.setattr(Held, "served", lambda self, now: StoredData(self.storage_time, 1, self.signed))
+    assert "after the end of" in violations(seed)
+
+
+def test_lives_that_follow_a_wall_clock_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: a clock that is set ends or prolongs all values."""
+    set_wall = Node.set_wall
+
+    def sets(self: Node, now: float, unix_ms: int) -> None:
+        before = self.wall_ms(now)
+        set_wall(self, now, unix_ms)
+        for shelf in self.storage.shelves.within(bytes(16), bytes(16)):
+            for held in shelf.values.values():
+                held.expires -= (unix_ms - before) / 1000
+
+    monkeypatch.setattr(Node, "set_wall", sets)
+    assert "did not find" in violations(seed)
 
 
 def test_who_never_ends_leaving_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,28 +5,41 @@ A place is one key of one user. Each place has one writer, whose storage times t
 
 from collections.abc import Iterator
 
+from xor_fast.cext import codec
 from xor_fast.core.node import Fetched
 from xor_fast.core.values import Held
-from xor_fast.messages import DataModel
+from xor_fast.messages import DataModel, StoreKindData
+from xor_fast.sim.run import KIND
 from xor_fast.sim.storm import Machine, Storm
 from xor_fast.sim.world import Host
 
 COPIES = 3  # the owner and the next two successors (RFC 6940 10.4)
 REPAIR = 10.0  # calm seconds after which a value that had lost a copy has to have it again; hold-down 1 s
+ROUNDING = 4.0  # seconds by which a copy may end before or after its value
+_RECORD_HEAD = 40  # of a value on the disk: its end and whose certificates, before its StoreKindData (core/ledger.py)
 
 Spot = tuple[bytes, bytes]
 """Resource-ID, dictionary key"""
 
 
 class Write:
-    """exists: False for a removal."""
+    """exists: False for a removal. ends: virtual time."""
 
-    __slots__ = ("exists", "time", "value")
+    __slots__ = ("ends", "exists", "time", "value")
 
-    def __init__(self, time: int, value: bytes, exists: bool) -> None:
+    def __init__(self, time: int, value: bytes, exists: bool, ends: float) -> None:
         self.time: int = time
         self.value: bytes = value
         self.exists: bool = exists
+        self.ends: float = ends
+
+    def may_end(self, now: float) -> bool:
+        """A copy of it: each hand that passed it on has made its life shorter by less than a second (7.4.1.1)."""
+        return now > self.ends - ROUNDING
+
+    def is_over(self, now: float) -> bool:
+        """It is swept once a second."""
+        return now > self.ends + ROUNDING / 2
 
     def __str__(self) -> str:
         return f"{self.value.decode() if self.exists else 'removal'} of {self.time}"
@@ -39,6 +52,7 @@ class Place:
         self.holders: dict[Host | Machine, int] = {}  # storage_time held; a Machine that is down: on its disk
         self.whole_at: float = 0.0  # the calm moment at which it last had all copies
         self.was_let_go = False  # since then, by somebody who could have kept it
+        self.takers: dict[int, set[Machine]] = {}  # storage_time -> who has held that value at some time
         self.died: dict[int, int] = {}  # storage_time -> how many holders of it died without a disk
 
     def copies(self) -> int:
@@ -50,6 +64,11 @@ class Place:
         assert self.promised is not None
         return sum(count for time, count in self.died.items() if time >= self.promised.time)
 
+    def ever(self) -> int:
+        """How many machines have had the promised value, or a newer one."""
+        assert self.promised is not None
+        return len(set().union(*(who for time, who in self.takers.items() if time >= self.promised.time)))
+
 
 class Promises:
     """Looks at hosts (`look`), is told of wishes and outcomes, and collects what is wrong in `problems`."""
@@ -58,6 +77,7 @@ class Promises:
         self.places: dict[Spot, Place] = {}
         self.problems: list[str] = []
         self.losses_excused: int = 0
+        self.single: int = 0  # acknowledged when one machine only had ever had them
         self._storm = storm
         self._seen: dict[Host | Machine, dict[Spot, tuple[int, bool, bytes]]] = {}
         self._there: dict[Host, list[Held]] = {}
@@ -95,6 +115,10 @@ class Promises:
                 self._lost(place)
             else:
                 self._wrong(f"{write} was acknowledged and nobody holds it")
+        elif place.ever() < 2:
+            self.single += 1
+            if self.single > self._counted_single():
+                self._wrong(f"{write} was acknowledged with one copy, and that was not counted")
 
     def fetched(self, reader: Host, resource: bytes, outcome: Fetched, *, must_be_new: bool) -> None:
         """Nothing is readable that its writer did not write there. must_be_new: nothing older than was promised."""
@@ -112,7 +136,10 @@ class Promises:
             if there != resource or place.promised is None:
                 continue
             time = found.get(key)
-            if time is None and place.promised.exists:
+            if place.promised.is_over(self._storm.now):
+                if time is not None:
+                    self._wrong(f"{reader.name} read {place.writes.get(time)} after the end of {place.promised}")
+            elif time is None and place.promised.exists:
                 newer = any(not w.exists and w.time > place.promised.time for w in place.writes.values())
                 if not newer:  # a removal that was not acknowledged may have been carried out all the same
                     self._wrong(f"{reader.name} did not find {place.promised}")
@@ -143,6 +170,8 @@ class Promises:
                 self._wrong(f"{host.name} holds {value!r} of {time}, never written there")
             else:
                 self._holds(place, host, time)
+            if _on_disk(host, spot) != time:
+                self._wrong(f"{host.name} shows {value!r} of {time}, which is not on its disk")
         for spot in before.keys() - after.keys():
             self._releases(self.places[spot], host, died=not host.alive)
 
@@ -175,6 +204,8 @@ class Promises:
 
     def _holds(self, place: Place, host: Host | Machine, time: int) -> None:
         place.holders[host] = time
+        machine = host if isinstance(host, Machine) else self._storm.machine_of[host]
+        place.takers.setdefault(time, set()).add(machine)
         if place.promised is not None:
             self._count(place)
 
@@ -186,7 +217,7 @@ class Promises:
             return
         if died:
             place.died[time] = place.died.get(time, 0) + 1
-        if place.promised is None or time < place.promised.time:
+        if place.promised is None or time < place.promised.time or place.promised.may_end(self._storm.now):
             return
         place.was_let_go = place.was_let_go or not died
         if not place.copies():
@@ -203,15 +234,15 @@ class Promises:
             self._wrong(f"{place.promised} was let go of by the last that had it")
         elif calm > REPAIR:
             self._wrong(f"{place.promised} was lost with its last copy: for {calm:.1f} calm seconds no other was made")
-        elif place.deaths() < 2 and not self._was_alone():
+        elif place.deaths() < 2 and not self._counted_single():
             self._wrong(f"{place.promised} was acknowledged and nobody but the one that died had it")
         else:
             self.losses_excused += 1
         place.promised = None
 
-    def _was_alone(self) -> bool:
-        """Has an owner acknowledged anything with its own copy only, and counted that?"""
-        return any("stores_acknowledged_with_one_copy" in host.node.counters for host in self._storm.hosts)
+    def _counted_single(self) -> int:
+        """How often an owner has acknowledged with its own copy only, and counted that."""
+        return sum(host.node.counters.get("stores_acknowledged_with_one_copy", 0) for host in self._storm.hosts)
 
     def too_few_copies(self, replica_sets: "dict[Spot, list[Host]]") -> Iterator[str]:
         """Places whose replica set does not hold the newest value there is."""
@@ -227,6 +258,14 @@ class Promises:
             if extra:
                 yield f"{', '.join(extra)}: copies of {place.writes.get(newest)} outside the replica set"
 
+    def over(self) -> None:
+        """Nothing is held whose time is over."""
+        for place in self.places.values():
+            if place.promised is not None and place.promised.is_over(self._storm.now):
+                for host, time in place.holders.items():
+                    if isinstance(host, Host):
+                        self._wrong(f"{host.name} still holds {place.writes.get(time)}: its time is over")
+
     def _wrong(self, text: str) -> None:
         self.problems.append(f"{self._storm.now:.3f} {text}")
 
@@ -235,6 +274,16 @@ def _values(host: Host) -> list[Held]:
     everywhere = bytes(16)
     shelves = host.node.storage.shelves.within(everywhere, everywhere)
     return [held for shelf in shelves for held in shelf.values.values()]
+
+
+def _on_disk(host: Host, spot: Spot) -> int | None:
+    """The storage_time of the value that a restart would find there."""
+    resource, key = spot
+    record = host.disk.records.get(b"v" + resource + KIND.id.to_bytes(4, "big") + key)
+    if record is None:
+        return None
+    kind_data = codec.decode_struct(StoreKindData, record[_RECORD_HEAD:], 16)
+    return kind_data.values[0].storage_time
 
 
 def contents(host: Host) -> dict[Spot, tuple[int, bool, bytes]]:

@@ -23,7 +23,7 @@ from xor_fast.sim.run import KIND, OVERLAY_NAME
 from xor_fast.sim.storm import Machine, Storm
 from xor_fast.sim.torture.faults import Fault, draw
 from xor_fast.sim.torture.footprint import footprint
-from xor_fast.sim.torture.promises import Promises, Spot, Write
+from xor_fast.sim.torture.promises import ROUNDING, Promises, Spot, Write
 from xor_fast.sim.torture.traffic import Traffic
 from xor_fast.sim.world import KERNEL_KEEPALIVE, Host
 from xor_fast.trust.signatures import Identity, Verifier
@@ -35,6 +35,7 @@ HOLD_DOWN = 1.0
 QUIET = 80.0  # seconds after the last fault by which all is well: a vanished peer is missed, two updates pass, and what
 # is outside of its replica set is let go of
 LIFETIME = 20 * 86400  # of a value: clocks that jump a day do not end it
+SHORT_LIFE = 60  # of those that are seen to their end
 FEWEST = 10  # below so many members nobody else is taken away
 LONGEST_WISH = 60.0  # a lookup ends within limits.LOOKUP_TIME, a Store within its tries
 LEAST_BOUND = 200  # entries of any table that are no leak, whatever it is
@@ -104,6 +105,8 @@ class _Torture:
         self.violations: list[str] = []
         self.outcomes = {"acknowledged": 0, "stores_failed": 0, "lookups": 0, "lookups_failed": 0}
         self.written = 0
+        self.failures: list[str] = []  # of Stores
+        self.counters: dict[bytes, int] = {}  # Resource-ID -> generation counter that the last Store left there
         self.open: dict[str, Host] = {}  # wishes that have not come to an end, and whose they are
         self.quiet = 0.0
         self.random = self.storm.random("workload")
@@ -114,6 +117,7 @@ class _Torture:
             self._endure()
             self._recover()
             self._read_everything()
+            self._go_on()
         except _Stop:
             pass
         except Exception as error:
@@ -216,7 +220,7 @@ class _Torture:
 
     # --- the workload ----------------------------------------------------------------------------------
 
-    def _write(self, machine: Machine, exists: bool) -> None:
+    def _write(self, machine: Machine, exists: bool, lifetime: int = LIFETIME, generation: int = 0) -> None:
         host = machine.member
         if host is None:
             return
@@ -225,7 +229,7 @@ class _Torture:
         self.written += 1
         value = f"{machine.number}/{self.written}".encode() if exists else b""
 
-        write = Write(0, value, exists)
+        write = Write(0, value, exists, self.storm.now + lifetime)
         wish = self._wish(host, f"{'store' if exists else 'removal'} {self.written}")
 
         def done(now: float, outcome: Stored | RequestFailed) -> None:
@@ -236,7 +240,8 @@ class _Torture:
                 self._written(spot, write, outcome)
 
         outcomes: list[Stored | RequestFailed] = []
-        node.store(self.storm.now, spot[0], KIND.id, [NewValue(node.node_id, value, LIFETIME, exists)], done)
+        new = NewValue(node.node_id, value, lifetime, exists)
+        node.store(self.storm.now, spot[0], KIND.id, [new], done, generation)
         # Its time is the writer's to choose; it has to remember it (notes 5.18).
         write.time = node.writer.last((spot[0], KIND.id, spot[1]))[0]
         self.promises.wished(spot, write)
@@ -253,10 +258,13 @@ class _Torture:
         return [f"{host.name}: {wish} came to no end" for wish, host in self.open.items() if host.alive]
 
     def _written(self, spot: Spot, write: Write, outcome: Stored | RequestFailed) -> None:
-        good = isinstance(outcome, Stored)
-        self.outcomes["acknowledged" if good else "stores_failed"] += 1
-        if good:
+        if isinstance(outcome, Stored):
+            self.outcomes["acknowledged"] += 1
+            self.counters[spot[0]] = outcome.generation
             self.promises.acknowledged(spot, write)
+        else:
+            self.outcomes["stores_failed"] += 1
+            self.failures.append(f"{self.storm.now:.3f} {write} was not stored: {outcome}")
 
     def _read(self, machine: Machine, other: Machine, *, must_be_new: bool) -> None:
         host = machine.member
@@ -288,7 +296,7 @@ class _Torture:
         while wrong and storm.now - healed < QUIET:
             storm.run(1.0)
             wrong = self._not_well()
-        self.quiet = storm.now - healed
+        self.quiet = max(self.quiet, storm.now - healed)
         if wrong:
             self.violations += [f"{storm.now:.3f} after {QUIET:.0f} quiet seconds: {text}" for text in wrong[:8]]
             raise _Stop
@@ -321,8 +329,7 @@ class _Torture:
             for reader in self.random.sample(members, 3):
                 self._read(reader, machine, must_be_new=True)
         storm.run(20.0)
-        storm.run(LONGEST_WISH, lambda: not self._unended())
-        self.violations += [f"{storm.now:.3f} {text}" for text in self._unended()]
+        self._end_wishes()
         if self.traffic.loops != loops:
             self.violations.append(f"{storm.now:.3f} {self.traffic.loops - loops} messages went in a circle in quiet")
         self.outcomes["lookups"], self.outcomes["lookups_failed"] = lookups, failed
@@ -330,6 +337,58 @@ class _Torture:
             for path, size in footprint(host.node).items():
                 if size > LEAST_BOUND:
                     self.violations.append(f"{storm.now:.3f} {host.name} keeps {size} entries in {path}")
+
+    # --- and it goes on --------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Stores are taken again, their counters outlive an owner, and values end in time, whatever clocks say."""
+        storm, outcomes = self.storm, self.outcomes.copy()
+        self._store_all({}, LIFETIME)  # who lost its disk learns by a refusal that it has written there before
+        self._store_all({}, LIFETIME, must=True)
+        storm.run(5.0)
+        self._stop(checks.ring_order(storm)[:-2:3])  # of three who hold a value, one: the heir has the counter
+        self._store_all(self.counters, LIFETIME, must=True)
+        self._recover()
+        self._stop(checks.ring_order(storm)[:3])  # all three: their disks have it
+        self._recover()
+        ends = storm.now + SHORT_LIFE
+        self._store_all(self.counters, SHORT_LIFE, must=True)
+        for machine in storm.machines:
+            storm.set_clock(machine, self.random.choice((-3600.0, 3600.0)))
+        self._look_up_all()
+        storm.run(ends + ROUNDING - storm.now)
+        self.promises.over()
+        self._look_up_all()
+        self.outcomes = outcomes
+
+    def _stop(self, hosts: list[Host]) -> None:
+        for host in hosts:
+            self.storm.stop(self.storm.machine_of[host], "disk", 6.0)
+        self.storm.run(3.0)
+
+    def _store_all(self, counters: dict[bytes, int], lifetime: int, *, must: bool = False) -> None:
+        """One machine of each user stores. counters: by place, what has to be there for it to be taken."""
+        before, failed = self.counters.copy(), len(self.failures)
+        writers = {ids.resource_id(machine.identity.user_name): machine for machine in self._members()}
+        for resource, machine in writers.items():
+            self._write(machine, True, lifetime, counters.get(resource, 0))
+        self._end_wishes()
+        if must:
+            self.violations += self.failures[failed:]
+            for resource in writers:
+                was, counter = before.get(resource, 0), self.counters.get(resource, 0)
+                if counter <= was:
+                    text = f"the counter of {resource.hex()} was {was}, and after another Store it is {counter}"
+                    self.violations.append(f"{self.storm.now:.3f} {text}")
+
+    def _look_up_all(self) -> None:
+        for machine in self.storm.machines[::2]:
+            self._read(self.random.choice(self._members()), machine, must_be_new=True)
+        self._end_wishes()
+
+    def _end_wishes(self) -> None:
+        self.storm.run(LONGEST_WISH, lambda: not self._unended())
+        self.violations += [f"{self.storm.now:.3f} {text}" for text in self._unended()]
 
 
 class _Stop(Exception):
