@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from xor_fast.core.lookup import Lookups
+from xor_fast.sim import checks
 from xor_fast.sim.scenarios.catalogue import SCENARIOS
 from xor_fast.sim.scenarios.scenario import Result
 from xor_fast.sim.scenarios.stage import Stage
+from xor_fast.sim.world import World
 
 
 def result(name: str, seed: int, **parameters: Any) -> Result:
@@ -79,6 +81,44 @@ def test_lookups_that_never_end_are_no_success(name: str, seed: int, monkeypatch
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
+        ("half", {"nodes": 32, "minutes": 1}),
+        ("mute", {"nodes": 32, "rest": 30.0}),
+        ("droppers", {"nodes": 32, "lookups": 100, "share": 0.1}),
+        ("slow", {"nodes": 32, "lookups": 100}),
+        ("clock", {"nodes": 32, "lookups": 100}),
+    ],
+)
+def test_values_that_vanish_meanwhile_are_no_success(
+    name: str, parameters: dict[str, Any], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted: holders drop every third key in the midst of it, and then nobody has it."""
+    run, wrong_neighbours = Stage.run, checks.wrong_neighbours
+
+    def drop(world: World) -> None:
+        for host in world.alive:
+            for shelf in host.node.storage.shelves.within(bytes(16), bytes(16)):
+                if shelf.resource[-1] % 3 == 0:
+                    for held in list(shelf.values.values()):
+                        host.node.storage.drop(world.now, shelf, held)
+
+    def runs(self: Stage, seconds: float, phase: str, *until: Any) -> bool:
+        if phase in ("noticing", "looking up"):
+            drop(self.world)
+        return run(self, seconds, phase, *until)
+
+    def looks(world: World) -> list[str]:  # half: between its kill and its lookups
+        drop(world)
+        return wrong_neighbours(world)
+
+    monkeypatch.setattr(Stage, "run", runs)
+    monkeypatch.setattr(checks, "wrong_neighbours", looks)
+    found = result(name, seed, **parameters)
+    assert not all(claim.held for claim in found.claims), f"seed {seed}: {found.rows} {found.claims}"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
         ("half", {"nodes": 80, "minutes": 2}),
         ("churn", {"nodes": 64, "session": 600.0, "minutes": 3, "warm": 30.0}),
         ("mute", {"nodes": 64}),
@@ -99,8 +139,7 @@ def test_who_finds_a_value_that_is_just_being_written_has_found_nothing_old() ->
 
 
 def test_slow_peers_are_waited_for(seed: int) -> None:
-    found = result("slow", seed, nodes=64, lookups=200)
-    assert found.claims[0].held, f"seed {seed}: {found.rows} {found.problems}"
+    held("slow", seed, nodes=64, lookups=200)
 
 
 @pytest.mark.parametrize("offset", range(3))

@@ -109,7 +109,7 @@ _ALL = (
     ),
     Scenario(
         "slow",
-        "A share of the peers answers late: is anything lost, or anybody taken for dead?",
+        "A share of the peers answers late: is everything found, and how often is one taken for dead?",
         (
             nodes(500),
             *_RING,

@@ -10,7 +10,6 @@ from xor_fast.sim.run import overlay_for
 from xor_fast.sim.scenarios.results import Account
 from xor_fast.sim.scenarios.scenario import Chart, Claim, Options, Progress, Result
 from xor_fast.sim.scenarios.stage import Key, Stage
-from xor_fast.sim.scenarios.static import WAIT
 from xor_fast.sim.world import Host
 
 # What must succeed at these median sessions (seconds), the longest that is not above the one that is run counts.
@@ -25,7 +24,6 @@ class Churn:
         self.mean: float = options.number("session") / log(2)
         self.lifetime: float = options.number("lifetime")
         self.deaths: int = 0
-        self.keys_lost = 0
         self.random: Random = self.stage.world.random("churn")
 
     def begin(self, host: Host) -> None:
@@ -75,8 +73,7 @@ def churn(options: Options, progress: Progress) -> Result:
         minutes.append((minute, 100 * share))
         upkeep.append((minute, (stage.meter.upkeep - before) / 60 / stage.nodes))
     deaths = run.deaths - deaths
-    stage.stop_lookups()
-    stage.run(WAIT, "waiting", lambda: not stage.lookups.under_way.total())
+    stage.end_lookups()
     session = options.number("session")
     lookups = stage.lookups
     least = next((success for length, success in CLAIMED if session >= length), CLAIMED[-1][1])

@@ -7,8 +7,8 @@ from xor_fast.sim import checks
 from xor_fast.sim.hostile import DATA
 from xor_fast.sim.scenarios.results import Account
 from xor_fast.sim.scenarios.scenario import Chart, Claim, Options, Progress, Result
-from xor_fast.sim.scenarios.stage import Key, Stage, each_side
-from xor_fast.sim.scenarios.static import LIFETIME, WAIT
+from xor_fast.sim.scenarios.stage import Stage, each_side
+from xor_fast.sim.scenarios.static import LIFETIME
 
 
 def partition(options: Options, progress: Progress) -> Result:
@@ -40,7 +40,7 @@ def partition(options: Options, progress: Progress) -> Result:
     whole = not wrong[-1][1]
     look("resting", options.number("rest"))
     for _ in range(2):  # what a peer still has of the time before may come back later
-        _look_up_all(stage, keys)
+        stage.look_up_all([*keys, *keys], gap=0.02)
         look("resting", options.number("rest"))
     lookups = stage.lookups
     claims = [
@@ -58,19 +58,6 @@ def partition(options: Options, progress: Progress) -> Result:
         charts=[
             Chart("A network in halves, and whole again", "minutes", "wrong entries in neighbour sets", {"": wrong})
         ],
-    )
-
-
-def _look_up_all(stage: Stage, keys: list[Key]) -> None:
-    """Every key, from two places."""
-    for position, key in enumerate([*keys, *keys]):
-        asker = stage.random.choice(stage.members)
-        stage.world.at(stage.world.now + position * 0.02, stage.look_up, asker, key)
-    total = stage.lookups.asked + 2 * len(keys)
-    stage.run(
-        0.04 * len(keys) + WAIT,
-        "looking up",
-        lambda: stage.lookups.over + stage.lookups.unheld >= total,
     )
 
 

@@ -21,14 +21,16 @@ from xor_fast.sim.world import CUT, Host
 from xor_fast.trust.signatures import Identity, Verifier
 
 VALUE_SIZE = 120  # bytes: about what the registration of an XMPP user takes
+WAIT = 120.0  # for the last lookups to end
 REWRITING = 10.0  # seconds within which all writers begin to store anew
 STEP = 1.0  # seconds of virtual time between two looks at the progress
 
 
 class Key:
-    """A user's name in the overlay: what it wrote last, and until when somebody has to have it."""
+    """A user's name in the overlay: what it wrote last, and until when somebody has to have it. is_safe: nobody who
+    holds it dies, so it has to be found whatever becomes of it."""
 
-    __slots__ = ("expires", "older", "resource", "user", "value", "writer")
+    __slots__ = ("expires", "is_safe", "older", "resource", "user", "value", "writer")
 
     def __init__(self, writer: Host) -> None:
         self.writer: Host = writer
@@ -37,11 +39,12 @@ class Key:
         self.value: bytes = b""  # the last that was acknowledged
         self.older: frozenset[bytes] = frozenset()  # those before it
         self.expires: float = 0.0
+        self.is_safe = False
 
 
 class Lookups:
-    """What came of them. failed: somebody honest and living had the value; unheld: nobody had it any more; abandoned:
-    their askers died meanwhile."""
+    """What came of them. failed: somebody honest and living had the value, or it was safe; unheld: nobody had it any
+    more; abandoned: their askers died meanwhile."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -59,6 +62,10 @@ class Lookups:
     def over(self) -> int:
         """Those with a result that counts."""
         return self.found + self.failed
+
+    @property
+    def ended(self) -> int:
+        return self.over + self.unheld
 
     @property
     def success(self) -> float:
@@ -229,6 +236,16 @@ class Stage:
         """Living, honest members that have it."""
         return [host for host in self.members if self._is_holder(host, key)]
 
+    def only_held(self) -> int:
+        """No other keys are asked for from now on, since nobody dies any more: those that somebody holds have to be
+        found. Gives how many nobody holds."""
+        held = [key for key in self.keys if self.holders(key)]
+        lost = len(self.keys) - len(held)
+        for key in held:
+            key.is_safe = True
+        self.keys = held
+        return lost
+
     def _is_holder(self, host: Host, key: Key) -> bool:
         if not host.alive or host.is_mute or not self.honest(host):
             return False
@@ -238,7 +255,7 @@ class Stage:
     # --- lookups -------------------------------------------------------------------------------------
 
     def look_up_steadily(self, rate: float, askers: Callable[[], Host | None] | None = None) -> None:
-        """So many lookups a second, at random moments, of random keys by random members, until `stop_lookups`."""
+        """So many lookups a second, at random moments, of random keys by random members, until `end_lookups`."""
         self._asking = True
 
         def one() -> None:
@@ -252,8 +269,10 @@ class Stage:
 
         self.world.at(self.world.now + self.random.expovariate(rate), one)
 
-    def stop_lookups(self) -> None:
+    def end_lookups(self) -> None:
+        """No more of them, and those under way to their end."""
         self._asking = False
+        self.run(WAIT, "waiting", lambda: not self.lookups.under_way.total())
 
     def some_member(self) -> Host | None:
         for _ in range(20):
@@ -287,7 +306,7 @@ class Stage:
                 lookups.stale += older.issuperset(values)  # not if one was written meanwhile, acknowledged yet or not
                 lookups.times.append(now - began)
                 lookups.hops[0 if outcome.owner == asker.node.node_id else outcome.hops + 1] += 1
-            elif self.holders(key):
+            elif key.is_safe or self.holders(key):
                 lookups.failed += 1
                 why = str(outcome) if isinstance(outcome, RequestFailed) else "no value in the answer"
                 lookups.failures.append((now, f"{asker.name} looks up {key.user.decode()}: {why}"))
@@ -297,6 +316,13 @@ class Stage:
 
         asker.node.fetch(self.world.now, key.resource, KIND.id, done)
         self.world.drain(asker)
+
+    def look_up_all(self, keys: Sequence[Key], gap: float = 0.05) -> None:
+        """Each of these once, by some member, so many seconds apart; waits for the last."""
+        total = self.lookups.asked + len(keys)
+        for position, key in enumerate(keys):
+            self.world.at(self.world.now + position * gap, self.look_up, self.random.choice(self.members), key)
+        self.run(gap * len(keys) + WAIT, "looking up", lambda: self.lookups.ended >= total)
 
     # --- time ----------------------------------------------------------------------------------------
 
