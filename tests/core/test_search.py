@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.core.neighbours import DICTIONARY, Neighbours
 from xor_fast import limits
+from xor_fast.cext import ids
 from xor_fast.cext.ring import Ring
 from xor_fast.core.node import Fetched
 from xor_fast.core.search import Search, Step
@@ -117,6 +119,19 @@ def test_an_honest_holder_is_found(make: Callable[[int], Model], mean: float) ->
             took.append(count)
     assert len(took) >= 30
     assert sum(took) / len(took) <= mean
+
+
+@pytest.mark.parametrize(("most", "keys", "code"), [(9, 999, "MESSAGE_TOO_LARGE"), (0, 1, "REQUEST_TIMEOUT")])
+def test_what_no_way_can_carry_ends_at_once(most: int, keys: int, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Fetch above max-message-size, or with no room for a request: another way would not do better."""
+    monkeypatch.setattr(limits, "MAX_REQUESTS", most)
+    around = Neighbours()
+    outcomes: list[Any] = []
+    which = [b"%032d" % number for number in range(keys)]
+    place, done = ids.resource_id(b"elsewhere"), lambda now, outcome: outcomes.append(outcome)
+    around.node.fetch(around.now, place, DICTIONARY, done, which)
+    assert [(outcome.code.name, outcome.text != "") for outcome in outcomes] == [(code, True)]
+    assert around.node.counters["lookup_requests"] == 1
 
 
 def test_a_guide_that_refuses_has_said_nothing_of_the_value() -> None:

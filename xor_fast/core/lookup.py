@@ -169,10 +169,7 @@ class _Lookup(Generic[T]):
         transaction_id = self._node.request(
             now, ask.way, ask.code, ask.body, partial(self._answered, ask), link=ask.link, transmissions=1
         )
-        if ask in self._open:
-            ask.transaction_id = transaction_id
-        else:  # it could not even be sent
-            self._node.transactions.cancel(transaction_id)
+        ask.transaction_id = transaction_id
 
     def _next(self) -> _Ask | None:
         """The most promising request that has not been made."""
@@ -230,7 +227,10 @@ class _Lookup(Generic[T]):
         if ask.timer is not None:
             ask.timer.cancel()
         if isinstance(outcome, RequestFailed):
-            self._failed(now, ask, outcome)
+            if ask.transaction_id is None:
+                self._end_with(now, outcome)  # it could not even be sent, and no more can another
+            else:
+                self._failed(now, ask, outcome)
             return
         self._lookups.measure(outcome.rtt)
         if isinstance(outcome.body, RouteQueryAns):
