@@ -455,6 +455,38 @@ def test_who_said_hello_and_is_slow_is_not_pushed_out_by_those_who_say_nothing(
     run(main())
 
 
+def test_those_who_said_hello_and_nothing_more_do_not_shut_out_who_has_no_time_to(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One hello, said again and again, costs its sender nothing."""
+    monkeypatch.setattr(limits, "MAX_HANDSHAKES", 20)
+
+    async def main() -> None:
+        async with peer_of(credentials(A)) as (a, peer_a), peer_of(credentials(B), listens=False) as (b, peer_b):
+            outgoing = ssl.MemoryBIO()
+            with pytest.raises(ssl.SSLWantReadError):
+                stdlib_client(credentials(B)).wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+            hello = outgoing.read()
+            idle = []
+            for number in range(38):
+                reader, writer = await asyncio.open_connection(*listens_at(peer_a))
+                idle.append(writer)
+                if number < 30:
+                    writer.write(hello)
+                    assert await reader.read(1)
+                elif number == 30:
+                    slow = reader, writer
+            reader, writer = slow
+            writer.write(hello)
+            assert await reader.read(1), "it was pushed out"
+            dial(b, peer_b, peer_a)
+            await until(lambda: a.events("link_up"), "the honest one got in")
+            for writer in idle:
+                writer.close()
+
+    run(main())
+
+
 def test_a_silent_connection_is_closed_after_the_handshake_timeout(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HANDSHAKE_TIMEOUT", 0.1)
 

@@ -43,10 +43,10 @@ def address_of(sock: socket.socket) -> Address:
 class Listener:
     """Accepts on `sock` and hands every connection to its user, made by `make`.
 
-    At most `most` handshakes are unfinished at a time. One more closes the oldest that has not said hello, else the
-    oldest: an honest one says hello at once, and is done long before it is the oldest, while whoever only holds
-    connections open loses them. A flood of whole hellos costs its sender as much as us. `counters` gets
-    accepted_connections, refused_handshakes, failed_handshakes and refused_descriptors.
+    At most `most` handshakes are unfinished at a time. One more closes the oldest that has not said hello, or if more
+    than half of them have, the oldest of those, for one hello can be said again and again for nothing. An honest one
+    says hello at once, and is done long before it is the oldest of either, while whoever only holds connections open
+    loses them. `counters` gets accepted_connections, refused_handshakes, failed_handshakes and refused_descriptors.
     """
 
     def __init__(
@@ -113,7 +113,8 @@ class Listener:
 
     def _close_oldest(self) -> None:
         """A task ends a moment after its connection is up; cancelled then, it would close it."""
-        for handshakes in (self._silent, self._greeted):
+        kinds = (self._silent, self._greeted)
+        for handshakes in reversed(kinds) if 2 * len(self._greeted) > self._most else kinds:
             oldest = next((connection for connection in handshakes if not connection.is_up), None)
             if oldest is not None:
                 handshakes.pop(oldest).cancel()
