@@ -41,6 +41,7 @@ LONGEST_WISH = 60.0  # a lookup ends within limits.LOOKUP_TIME, a Store within i
 LEAST_BOUND = 200  # entries of any table that are no leak, whatever it is
 
 assert KERNEL_KEEPALIVE + 2 * UPDATE_INTERVAL + HOLD_DOWN + limits.SETTLING < QUIET
+assert limits.DISK_RETRY_CEILING < QUIET
 
 
 class Outcome(msgspec.Struct):
@@ -309,6 +310,9 @@ class _Torture:
         wrong = checks.wrong_neighbours(self.storm)
         if wrong:
             return wrong
+        for host in self.storm.alive:
+            if host.node.storage.ledger.disk.complaint:
+                return [f"{host.name} has not found out that its disk can be written again"]
         ring = checks.ring_order(self.storm)
         sets = {}
         for spot in self.promises.places:
