@@ -133,6 +133,32 @@ def test_what_a_scenario_claims_holds(name: str, parameters: dict[str, Any], see
     held(name, seed, **parameters)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("paths", {"nodes": 1, "lookups": 5}),
+        ("half", {"nodes": 8, "share": 1.0, "minutes": 1}),
+        ("churn", {"nodes": 2, "session": 60.0, "minutes": 2, "warm": 1.0, "silent": 0.0}),
+        ("mute", {"nodes": 8, "share": 1.0}),
+        ("droppers", {"nodes": 8, "share": 0.0, "lookups": 9}),
+        ("partition", {"nodes": 2, "minutes": 1}),
+        ("bridge", {"nodes": 4, "minutes": 1}),
+        ("slow", {"nodes": 1, "lookups": 3}),
+        ("restart", {"nodes": 8, "share": 1.0, "disk": "blank"}),
+        ("clock", {"nodes": 1, "lookups": 3}),
+    ],
+)
+def test_a_scenario_runs_at_the_ends_of_what_may_be_asked_for(name: str, parameters: dict[str, Any], seed: int) -> None:
+    assert result(name, seed, **parameters).claims
+
+
+def test_where_nobody_asks_nothing_has_succeeded(seed: int) -> None:
+    """All holders of all values are gone with the others."""
+    found = result("churn", seed, nodes=1, minutes=1, session=1.0, warm=1.0)
+    assert found.figures["found"] == 0
+    assert not found.claims[0].held
+
+
 def test_who_finds_a_value_that_is_just_being_written_has_found_nothing_old() -> None:
     """In this seed a lookup is answered from a Store that its writer has no answer to yet."""
     held("clock", 3109115738064552100, nodes=40, lookups=100)

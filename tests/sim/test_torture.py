@@ -19,6 +19,7 @@ from xor_fast.core.replication import Replication
 from xor_fast.core.storage import Storage
 from xor_fast.core.topology import Topology
 from xor_fast.core.values import Held
+from xor_fast.core.writer import Writer
 from xor_fast.messages import Code, StoreAns, StoredData, StoreKindResponse
 from xor_fast.sim.__main__ import main
 from xor_fast.sim.fakes import FakeVerifier
@@ -211,6 +212,17 @@ def test_lives_that_follow_a_wall_clock_are_noticed(seed: int, monkeypatch: pyte
 
     monkeypatch.setattr(Node, "set_wall", sets)
     assert "did not find" in violations(seed)
+
+
+def test_writers_that_follow_a_clock_back_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sign = Writer._sign
+
+    def forgets(self: Writer, *args: Any) -> Any:
+        self._last = {place: (0, ends) for place, (_, ends) in self._last.items()}
+        return sign(self, *args)
+
+    monkeypatch.setattr(Writer, "_sign", forgets)
+    assert "was not stored: Error_Data_Too_Old" in violations(seed)
 
 
 def test_who_never_ends_leaving_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,12 @@ from xor_fast.sim.scenarios.grow import grow
 from xor_fast.sim.scenarios.misfits import clock, droppers, restart, slow
 from xor_fast.sim.scenarios.scenario import (
     FINGERS,
-    NEIGHBOURS,
     Parameter,
     Scenario,
+    neighbours,
     nodes,
     one_of,
+    rate,
     seconds,
     share,
     whole,
@@ -17,7 +18,7 @@ from xor_fast.sim.scenarios.scenario import (
 from xor_fast.sim.scenarios.splits import bridge, partition
 from xor_fast.sim.scenarios.static import half, mute, paths
 
-_RING = (NEIGHBOURS, FINGERS)
+_RING = (neighbours(None), FINGERS)
 _MINUTES = "minutes of virtual time"
 _LOOKUPS = Parameter("lookups", 2000, whole(1, 1_000_000), "how many")
 
@@ -43,7 +44,7 @@ _ALL = (
         "A share of the peers dies in the same instant: when is it one ring again, and is everything found?",
         (
             nodes(1000),
-            Parameter("neighbours", 20, whole(3, 64), "successors and predecessors each"),
+            neighbours(20),
             FINGERS,
             Parameter("share", 0.5, share, "of the peers that die"),
             Parameter("minutes", 21, whole(1, 600), _MINUTES),
@@ -63,7 +64,7 @@ _ALL = (
             Parameter("warm", 120.0, seconds, "churn before anything is measured"),
             Parameter("silent", 0.1, share, "of the deaths that no kernel tells of"),
             Parameter("lifetime", 3600.0, seconds, "of the values; their writers store again before half of it"),
-            Parameter("lookups_per_minute", 1.0, float, "of each peer"),
+            Parameter("lookups_per_minute", 1.0, rate, "of each peer"),
         ),
         churn,
     ),
@@ -104,7 +105,7 @@ _ALL = (
     Scenario(
         "bridge",
         "Two overlays with mixed up bootstrap lists, and a machine that repeats in each what it hears in the other.",
-        (nodes(128), *_RING, Parameter("minutes", 10, whole(1, 600), _MINUTES)),
+        (nodes(128, least=4), *_RING, Parameter("minutes", 10, whole(1, 600), _MINUTES)),
         bridge,
     ),
     Scenario(

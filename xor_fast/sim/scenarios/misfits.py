@@ -23,8 +23,7 @@ def _prepared(options: Options, progress: Progress) -> tuple[Stage, list[Key], l
     stage.settle()
     keys = stage.store_all(stage.members, LIFETIME, refresh=False)
     stage.run(5.0, "resting")
-    odd = stage.random.sample(stage.members, round(options.number("share") * stage.nodes))
-    return stage, keys, odd
+    return stage, keys, stage.draw(options.number("share"))
 
 
 def _look_up(stage: Stage, lookups: int, rate: float) -> None:

@@ -1,6 +1,6 @@
 """What a scenario is: a name, its parameters, the claim it stands for, and what a run of it gives.
 
-`scenarios.SCENARIOS` is the one list of them; the command, its help and the documentation follow from it.
+`catalogue.SCENARIOS` is the one list of them; the command, its help and the documentation follow from it.
 """
 
 import argparse
@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
+
+from xor_fast import limits
 
 Progress = Callable[[str, float, float], None]
 """progress(phase, done, total)"""
@@ -143,11 +145,21 @@ def one_of(*names: str) -> Read:
     return read
 
 
-def nodes(default: int) -> Parameter:
-    return Parameter("nodes", default, whole(1, MAX_NODES), f"peers, 1 to {MAX_NODES}")
+def rate(text: str) -> float:
+    found = re.fullmatch(r"\d*\.?\d+", text)
+    if found is None or float(text) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return float(text)
 
 
-NEIGHBOURS = Parameter(
-    "neighbours", None, whole(3, 64), "successors and predecessors each (default: log2 of the nodes)"
-)
-FINGERS = Parameter("fingers", 16, whole(16, 128), "long links")
+def nodes(default: int, least: int = 1) -> Parameter:
+    return Parameter("nodes", default, whole(least, MAX_NODES), f"peers, {least} to {MAX_NODES}")
+
+
+def neighbours(default: int | None) -> Parameter:
+    otherwise = " (default: log2 of the nodes)" if default is None else ""
+    read = whole(limits.NEIGHBOURS_EACH_SIDE, limits.MAX_NEIGHBOURS)
+    return Parameter("neighbours", default, read, "successors and predecessors each" + otherwise)
+
+
+FINGERS = Parameter("fingers", limits.FINGERS, whole(limits.FINGERS, limits.MAX_FINGERS), "long links")

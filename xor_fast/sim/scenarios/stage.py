@@ -69,8 +69,8 @@ class Lookups:
 
     @property
     def success(self) -> float:
-        """Of all that count: one that never ended has not succeeded."""
-        return self.found / max(1, self.asked - self.unheld - self.abandoned) if self.asked else 1.0
+        """Of all that count: one that never ended has not succeeded, and where nobody asks, nothing has."""
+        return self.found / max(1, self.asked - self.unheld - self.abandoned)
 
     def abandon(self, asker: Host) -> None:
         self.abandoned += self.under_way.pop(asker, 0)
@@ -178,6 +178,10 @@ class Stage:
         machine.host = None
         self.world.hosts.remove(host)
         del host.node
+
+    def draw(self, part: float) -> list[Host]:
+        """A share of the members; one at least is left."""
+        return self.random.sample(self.members, min(round(part * self.nodes), self.nodes - 1))
 
     def leave_stage(self, host: Host) -> None:
         """It no longer counts as a member."""

@@ -17,6 +17,7 @@ def paths(options: Options, progress: Progress) -> Result:
     stage = Stage(options, progress)
     stage.settle()
     stage.store_all(stage.members, LIFETIME, refresh=False)
+    stage.only_held()
     account = Account(stage)
     count = options.count("lookups")
     stage.look_up_steadily(stage.nodes / 6)
@@ -24,7 +25,7 @@ def paths(options: Options, progress: Progress) -> Result:
     stage.end_lookups()
     lookups, ceiling = stage.lookups, log2(stage.nodes) + 5
     claims = [
-        Claim("every lookup finds its value", lookups.found == lookups.asked),
+        Claim("every lookup finds its value", lookups.success == 1.0),
         Claim(f"no path is longer than log2 N + 5 = {ceiling:.1f} links", lookups.max_hops <= ceiling),
     ]
     expected = EXPECTED_HOPS.get(round(log2(stage.nodes)))
@@ -47,7 +48,7 @@ def half(options: Options, progress: Progress) -> Result:
     stage.settle()
     keys = stage.store_all(stage.members, LIFETIME, refresh=False)
     stage.run(5.0, "resting")
-    dead = stage.random.sample(stage.members, round(options.number("share") * stage.nodes))
+    dead = stage.draw(options.number("share"))
     for host in dead:
         stage.kill(host)
     account = Account(stage)
@@ -96,7 +97,7 @@ def mute(options: Options, progress: Progress) -> Result:
     stage.settle()
     keys = stage.store_all(stage.members, LIFETIME, refresh=False)
     stage.run(5.0, "resting")
-    for host in stage.random.sample(stage.members, round(options.number("share") * stage.nodes)):
+    for host in stage.draw(options.number("share")):
         host.is_mute = True
         stage.leave_stage(host)
     account = Account(stage)
@@ -104,7 +105,7 @@ def mute(options: Options, progress: Progress) -> Result:
     lost = stage.only_held()
     stage.run(options.number("rest"), "noticing")
     stage.look_up_all(stage.keys)
-    claims = [Claim("every key with a living holder is found", stage.lookups.found == len(stage.keys))]
+    claims = [Claim("every key with a living holder is found", stage.lookups.success == 1.0)]
     silent = stage.nodes - len(stage.members)
     return account.result(
         claims,

@@ -355,15 +355,19 @@ class _Torture:
         self._recover()
         self._stop(checks.ring_order(storm)[:3])  # all three: their disks have it
         self._recover()
+        self._jump()
         ends = storm.now + SHORT_LIFE
         self._store_all(self.counters, SHORT_LIFE, must=True)
-        for machine in storm.machines:
-            storm.set_clock(machine, self.random.choice((-3600.0, 3600.0)))
+        self._jump()
         self._look_up_all()
         storm.run(ends + ROUNDING - storm.now)
         self.promises.over()
         self._look_up_all()
         self.outcomes = outcomes
+
+    def _jump(self) -> None:
+        for machine in self.storm.machines:
+            self.storm.set_clock(machine, self.random.choice((-3600.0, 3600.0)))
 
     def _stop(self, hosts: list[Host]) -> None:
         for host in hosts:
