@@ -18,6 +18,7 @@ from xor_fast.core.ping import PingService
 from xor_fast.core.replication import Replication
 from xor_fast.core.storage import Storage
 from xor_fast.core.topology import Topology
+from xor_fast.core.transactions import Transactions
 from xor_fast.core.values import Held
 from xor_fast.core.writer import Writer
 from xor_fast.messages import Code, StoreAns, StoredData, StoreKindResponse
@@ -223,6 +224,11 @@ def test_writers_that_follow_a_clock_back_are_noticed(seed: int, monkeypatch: py
 
     monkeypatch.setattr(Writer, "_sign", forgets)
     assert "was not stored: Error_Data_Too_Old" in violations(seed)
+
+
+def test_answers_that_are_kept_for_ever_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Transactions, "_forget_old", lambda *args: None)
+    assert "entries in transactions._kept" in violations(seed)
 
 
 def test_who_never_ends_leaving_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
