@@ -7,6 +7,8 @@ converted by trang, with overlay-reliability-timer added, which the RFC's gramma
 import base64
 import random
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha1
 from pathlib import Path
 
@@ -14,11 +16,12 @@ import msgspec
 import pytest
 from lxml import etree
 
-from tests.pki import XMPP_LOCATION, Pki
+from tests.pki import WALL_MS, XMPP_LOCATION, Pki
 from xor_fast import limits
 from xor_fast.config import KindDefinition, Overlay, parse_overlay, write_overlay
-from xor_fast.errors import ConfigError
+from xor_fast.errors import ConfigError, TrustError
 from xor_fast.messages import DataModel
+from xor_fast.trust.signatures import Verifier
 
 VECTORS = Path(__file__).parent / "vectors" / "config"
 EXAMPLE = (VECTORS / "rfc6940_11_1.xml").read_bytes()
@@ -246,6 +249,7 @@ def test_expiration_is_rfc_3339_in_utc() -> None:
         assert parse_overlay(document(attributes=f'expiration="{text}"')).expiration_ms == ms
     for bad in ("tomorrow", "2030-02-03", "2030-02-03T04:05:06", "2030-02-03T04:05:06+01:00", "2030-02-31T00:00:00Z"):
         assert "expiration" in refused(document(attributes=f'expiration="{bad}"'))
+    assert "is not a time that there is: day" in refused(document(attributes='expiration="2030-02-31T00:00:00Z"'))
 
 
 @pytest.mark.req("cfg.el.topology-plugin", "topo.algorithm-names")
@@ -336,6 +340,31 @@ def test_a_root_cert_is_needed() -> None:
     for text in ("", "<root-cert>YmFkIGNlcnQK</root-cert>"):
         data = re.sub(b"<root-cert>.*</root-cert>", text.encode(), document())
         assert "root-cert" in refused(data)
+
+
+def bent_roots(rng: random.Random) -> Iterator[bytes]:
+    """Of every part of a certificate: the library raises more than ValueError, and some of it only when it is asked."""
+    sound = Pki().authority.certificate
+    for _ in range(300):
+        bent = bytearray(sound)
+        bent[rng.randrange(len(bent))] = rng.randrange(256)
+        yield bytes(bent)
+    yield sound.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020139"))  # a version that there is not
+    yield sound.replace(b"CA of", b"\xffA of")  # the subject is no UTF-8
+
+
+def test_a_root_cert_that_cannot_be_read_is_left_out(rng: random.Random) -> None:
+    """And the others stay good: a node's certificate is accepted, whatever stands beside its root."""
+    pki, other = Pki(), Pki(seed=2)
+    document = write_overlay(other.overlay).decode()
+    begin = document.index("  <root-cert>")
+    for root in bent_roots(rng):
+        more = f"  <root-cert>{base64.b64encode(root).decode()}</root-cert>\n"
+        overlay = parse_overlay((document[:begin] + more + document[begin:]).encode())
+        assert len(overlay.root_certs) + len(overlay.warnings) == 2
+        Verifier(overlay).link([other.identity(1).certificate.der], WALL_MS)
+        with suppress(TrustError):
+            Verifier(overlay).link([pki.identity(1).certificate.der], WALL_MS)
 
 
 # --- Kinds --------------------------------------------------------------------------------------------

@@ -290,7 +290,11 @@ def _dns_name(text: str) -> str:
 def _utc_ms(text: str) -> int:
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)", text, re.ASCII):
         raise ValueError("a time in UTC like 2030-01-31T12:00:00Z (RFC 3339)")
-    return (datetime.fromisoformat(text) - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as e:
+        raise ValueError(f"a time that there is: {e}") from None
+    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
 
 
 def _base64(text: str) -> bytes:
@@ -342,11 +346,16 @@ def parse_overlay(data: bytes, instance_name: str | None = None) -> Overlay:
     configurations = {}
     for element in _children(root, {"configuration": None, "signature": None}, {}):
         if _split(element.tag)[1] == "configuration":
-            name = _convert("instance-name", element.get("instance-name", "").strip(), _dns_name)
+            name = checked_name(element.get("instance-name", "").strip())
             if name in configurations:
                 raise ConfigError(f"configuration document: describes overlay {name!r} twice")
             configurations[name] = element
     return _configuration(*_choose(configurations, instance_name))
+
+
+def checked_name(text: str) -> str:
+    """The name of an overlay. Raises ConfigError when it cannot be one."""
+    return _convert("instance-name", text, _dns_name)
 
 
 def _choose(configurations: dict[str, ET.Element], wanted: str | None) -> tuple[str, ET.Element]:
@@ -425,13 +434,25 @@ def _expiration(text: str | None) -> int | None:
     return None if text is None else _convert("expiration", text.strip(), _utc_ms)
 
 
+def load_certificate(der: bytes) -> x509.Certificate:
+    """A certificate that can be read in all its parts. Raises ValueError."""
+    try:
+        loaded = x509.load_der_x509_certificate(der)
+        # The library reads these when they are first asked for; asked here, they cannot fail anywhere else.
+        _ = (loaded.issuer, loaded.subject, loaded.not_valid_before_utc, loaded.not_valid_after_utc)
+        _ = (loaded.extensions, loaded.public_key())
+    except Exception as e:  # what the library raises over foreign bytes is an open set; ValueError is not all of it
+        raise ValueError(str(e) or type(e).__name__) from None
+    return loaded
+
+
 def _root_certs(elements: list[ET.Element]) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
     """The trust anchors, and a warning for each that is no certificate: the others stay good (the RFC's example)."""
     roots, warnings = [], []
     for number, element in enumerate(elements, 1):
         der = _read(element, _base64)
         try:
-            x509.load_der_x509_certificate(der)
+            load_certificate(der)
         except ValueError:
             warnings.append(f"root-cert {number} of {len(elements)} is not an X.509 certificate and is left out")
         else:

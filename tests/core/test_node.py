@@ -1,5 +1,6 @@
 """The way of a local message, seen from a link (RFC 6940 6.1, 6.2, 6.3)."""
 
+import msgspec
 import pytest
 
 from tests.core.outside import OURS, OVERLAY, THEIRS, Outside, node, resource
@@ -15,6 +16,7 @@ from xor_fast.messages import (
     PingAns,
     PingReq,
 )
+from xor_fast.sim.disk import VirtualDisk
 from xor_fast.sim.fakes import FakeIdentity
 
 
@@ -168,3 +170,8 @@ def test_before_it_is_in_the_ring_a_node_is_responsible_for_nothing() -> None:
     outside = Outside(started=False)
     assert outside.ask(Code.PING_REQ, PingReq(), resource(b"\x11" * 16)) == []
     assert [answer.code for answer in outside.ask(Code.PING_REQ, PingReq())] == [Code.PING_ANS]
+
+
+def test_what_was_odd_about_the_document_is_said() -> None:
+    odd = msgspec.structs.replace(OVERLAY, warnings=("root-cert 1 of 2 is left out",))
+    assert [notice for notice in Outside(disk=VirtualDisk(), overlay=odd).notices if "root-cert 1 of 2" in notice]

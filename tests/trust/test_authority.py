@@ -1,5 +1,6 @@
 """What the CA of a private overlay issues, read by the openssl program."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -87,6 +88,14 @@ def test_no_certificate_outlives_the_ca() -> None:
         )
 
 
+def bent(kind: str, pem: bytes, old: str, new: str) -> bytes:
+    """PEM with some bytes of its content replaced, both in hex."""
+    der = base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+    changed = der.replace(bytes.fromhex(old), bytes.fromhex(new))
+    assert changed != der
+    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (kind.encode(), base64.encodebytes(changed), kind.encode())
+
+
 def test_keys_and_certificates_survive_their_files() -> None:
     pki = Pki()
     key, der = pki.authority.key, pki.authority.certificate
@@ -101,6 +110,10 @@ def test_keys_and_certificates_survive_their_files() -> None:
         lambda: key_from_pem(openssl("genpkey", "-algorithm", "ed25519")),
         lambda: certificate_from_pem(b"nothing"),
         lambda: Authority("overlay.example", der, new_key(5)),
+        # What the library says of an algorithm and of a version that there are not is no ValueError.
+        lambda: key_from_pem(bent("PRIVATE KEY", key_to_pem(key), "2a8648ce3d0201", "2a8648ce3d0277")),
+        lambda: certificate_from_pem(bent("CERTIFICATE", certificate_to_pem(der), "a003020102", "a003020139")),
+        lambda: Authority("overlay.example", der.replace(b"CA of", b"\xffA of"), key),
     ):
         with pytest.raises(ConfigError):
             mistake()

@@ -138,6 +138,8 @@ class Node:
         self._tickets = 0
         self._transit_errors = (0.0, 0)  # second, made in it
         self._last_complaint = ("", 0.0)  # what, when
+        for warning in overlay.warnings:
+            self.notice("warning", f"configuration document: {warning}")
 
     # --- inputs of the driver ------------------------------------------------------------------------
 

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from xor_fast.config import load_certificate
 from xor_fast.errors import ConfigError
-from xor_fast.trust.certificates import XMPP_ADDR, utf8_string
-from xor_fast.trust.keys import PrivateKey, PublicKey
+from xor_fast.trust.certificates import XMPP_ADDR, certificates_from_pem, utf8_string
+from xor_fast.trust.keys import PrivateKey, PublicKey, any_key_from_pem
 from xor_fast.uri import node_uri
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -39,10 +39,7 @@ def key_to_pem(key: PrivateKey) -> bytes:
 
 def key_from_pem(data: bytes) -> PrivateKey:
     """Raises ConfigError when `data` is not a P-256 key in PEM without password."""
-    try:
-        return _p256(load_pem_private_key(data, None))
-    except (ValueError, TypeError) as e:
-        raise ConfigError(f"private key: not readable as PEM: {e}") from None
+    return _p256(any_key_from_pem(data))
 
 
 def certificate_to_pem(der: bytes) -> bytes:
@@ -52,10 +49,7 @@ def certificate_to_pem(der: bytes) -> bytes:
 
 def certificate_from_pem(data: bytes) -> bytes:
     """The DER of the first certificate in `data`. Raises ConfigError."""
-    try:
-        return x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
-    except ValueError as e:
-        raise ConfigError(f"certificate: not readable as PEM: {e}") from None
+    return certificates_from_pem(data)[0]
 
 
 class Authority:
@@ -73,7 +67,10 @@ class Authority:
         self.certificate = certificate
         self.key: PrivateKey = key
         self._key = _p256(key)
-        self._loaded = x509.load_der_x509_certificate(certificate)
+        try:
+            self._loaded = load_certificate(certificate)
+        except ValueError as e:
+            raise ConfigError(f"the CA's certificate cannot be read ({e}); restore it") from None
         self._deterministic = deterministic
         if self._loaded.public_key() != key.public_key():
             raise ConfigError("the CA's private key does not belong to its certificate; restore the pair")

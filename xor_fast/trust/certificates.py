@@ -16,7 +16,7 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import ObjectIdentifier
 
 from xor_fast import limits
-from xor_fast.config import Overlay
+from xor_fast.config import Overlay, load_certificate
 from xor_fast.errors import ConfigError, TrustError, WireError
 from xor_fast.messages import DestinationType
 from xor_fast.trust.keys import PublicKey
@@ -61,17 +61,21 @@ def parse_certificate(der: bytes, overlay_name: str, node_id_length: int = 16) -
     return _describe(_load(der), der, overlay_name, node_id_length)
 
 
+def certificates_from_pem(data: bytes) -> list[bytes]:
+    """The DER of all certificates in `data`, at least one. Raises ConfigError."""
+    try:
+        return [loaded.public_bytes(Encoding.DER) for loaded in x509.load_pem_x509_certificates(data)]
+    except Exception as e:  # as in `load_certificate`
+        raise ConfigError(f"certificate: not readable as PEM: {_line(e)}") from None
+
+
 def _load(der: bytes) -> x509.Certificate:
     if len(der) > limits.MAX_CERTIFICATE_SIZE:
         raise TrustError(f"certificate: {len(der)} bytes, at most {limits.MAX_CERTIFICATE_SIZE} are read")
     try:
-        loaded = x509.load_der_x509_certificate(der)
-        # The library reads these when they are first asked for; asked here, they cannot fail anywhere else.
-        _ = (loaded.issuer, loaded.subject, loaded.not_valid_before_utc, loaded.not_valid_after_utc)
-        _ = (loaded.extensions, loaded.public_key())
-    except Exception as e:  # what the library raises over foreign bytes is an open set; ValueError is not all of it
+        return load_certificate(der)
+    except ValueError as e:
         raise TrustError(f"certificate: not X.509 in DER: {_line(e)}") from None
-    return loaded
 
 
 def _describe(loaded: x509.Certificate, der: bytes, overlay_name: str, node_id_length: int) -> Certificate:
@@ -195,7 +199,7 @@ class ChainChecker:
     def __init__(self, overlay: Overlay) -> None:
         self._overlay = overlay
         try:
-            self._roots = [x509.load_der_x509_certificate(der) for der in overlay.root_certs]
+            self._roots = [load_certificate(der) for der in overlay.root_certs]
         except ValueError as e:
             raise ConfigError(f"root-cert: not an X.509 certificate in DER: {_line(e)}") from None
         if not self._roots:

@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from xor_fast import limits
 from xor_fast.config import Overlay
@@ -26,8 +24,14 @@ from xor_fast.messages import (
     SignerIdentity,
     SignerIdentityType,
 )
-from xor_fast.trust.certificates import Certificate, ChainChecker, check_dates, parse_certificate
-from xor_fast.trust.keys import PrivateKey
+from xor_fast.trust.certificates import (
+    Certificate,
+    ChainChecker,
+    certificates_from_pem,
+    check_dates,
+    parse_certificate,
+)
+from xor_fast.trust.keys import PrivateKey, any_key_from_pem
 
 _HASH = HashAlgorithm.SHA256
 _SHA256 = hashes.SHA256()
@@ -121,11 +125,8 @@ class Identity:
 
         Raises ConfigError when one cannot be read, or TrustError when the certificate is not for this overlay.
         """
-        try:
-            chain = [c.public_bytes(Encoding.DER) for c in x509.load_pem_x509_certificates(certificates)]
-            private = _signing_key(load_pem_private_key(key, None))
-        except (ValueError, TypeError) as e:
-            raise ConfigError(f"certificate or private key: not readable as PEM: {e}") from None
+        chain = certificates_from_pem(certificates)
+        private = _signing_key(any_key_from_pem(key))
         leaf = parse_certificate(chain[0], overlay.instance_name, overlay.node_id_length)
         return cls(leaf, private, node_id=node_id, intermediates=chain[1:])
 
