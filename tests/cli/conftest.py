@@ -25,7 +25,7 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "xor_fast", *arguments],
-            cwd=tmp_path, input=input, capture_output=True, text=True, timeout=PATIENCE,
+            cwd=tmp_path, input=input, capture_output=True, text=True, errors="surrogateescape", timeout=PATIENCE,
         )  # fmt: skip
 
     return run

@@ -31,6 +31,8 @@ def test_two_people_talk(start: Start, command: Command, first: Child) -> None:
     juliet.until("stream-started", jid=ROMEO)
     juliet.write_line("<&'\"> \N{ROSE} wherefore?")
     assert romeo.until("message")["body"] == "<&'\"> \N{ROSE} wherefore?"
+    juliet.write_line("\x1b[A")  # an arrow key
+    assert juliet.until("not-sent")["body"] == "\x1b[A"
     romeo.write_line("by any other name")
     assert juliet.until("message", jid=ROMEO)["body"] == "by any other name"
     found = [json.loads(line) for line in command("lookup", ROMEO, "--json").stdout.splitlines()]
@@ -75,6 +77,6 @@ def test_a_line_from_a_pipe_is_sent_before_the_end(start: Start, command: Comman
     romeo = start("chat", "--as", ROMEO, *CA, "--data", "data/romeo")
     romeo.until("registered")
     assert command("enroll", JULIET, "--out", "data/juliet").returncode == 0
-    sent = command("chat", ROMEO, "--data", "data/juliet", input="good night, good night\n")
+    sent = command("chat", ROMEO, "--data", "data/juliet", input="good night, good \udc9fight\n")
     assert sent.returncode == 0, sent
-    assert romeo.until("message")["body"] == "good night, good night"
+    assert romeo.until("message")["body"] == "good night, good \N{REPLACEMENT CHARACTER}ight"

@@ -1,5 +1,7 @@
 """Data directories: who may read them, whole or not there, one process at a time."""
 
+import errno
+import fcntl
 import math
 import os
 import re
@@ -79,6 +81,15 @@ def test_one_process_at_a_time(founded: DataDirectory) -> None:
             pass
         process.kill()  # a killed process leaves no lock behind
     assert not founded.is_locked
+
+
+def test_a_file_system_without_locks(founded: DataDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(ConfigError, match="lock cannot be locked: No locks"), founded.locked():
+        pass
 
 
 def test_a_control_socket_in_a_deep_directory(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The packets a node writes of its own connections, as tshark reads them: decrypted by the keys in the file."""
 
+import errno
+import os
 import shutil
 import subprocess
 from collections import Counter
@@ -11,6 +13,7 @@ import pytest
 from tests.net.drive import dial, do, peer_of, run, until
 from tests.net.pki import credentials
 from xor_fast.actions import Dial, OpenPort, Purpose
+from xor_fast.errors import ConfigError
 from xor_fast.net.pcap import PcapFile, TappedTls, merge
 
 PING = b"\x80\0\0\0\1\0\0\4\xd2ELO"
@@ -117,6 +120,27 @@ def test_a_file_cut_by_a_kill_merges_up_to_the_cut(files: tuple[Path, Path], tmp
     cut = tmp_path / "cut"
     cut.write_bytes(content[:-30])
     assert merge([str(cut)], str(tmp_path / "merged")) == whole - 1
+
+
+def test_a_full_disk_ends_the_file_and_no_connection(
+    tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="no space left"):
+        PcapFile("/dev/full")
+    tap = PcapFile(str(tmp_path / "x.pcapng"))
+    there = (tmp_path / "x.pcapng").read_bytes()
+
+    def full(_descriptor: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        for _ in range(3):
+            tap.packet(0, b"packet")
+    tap.secrets(b"keys")
+    tap.close()
+    assert (tmp_path / "x.pcapng").read_bytes() == there
+    assert caplog.text.count("no space left") == 1
 
 
 def test_a_stranger_on_a_tapped_port_is_refused_as_on_any_other(tmp_path: Path, caplog: Any) -> None:

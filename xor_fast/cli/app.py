@@ -1,5 +1,7 @@
 """The commands of `xor-fast`: what each option means. What they do stands in the modules beside this one."""
 
+import io
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -303,4 +305,6 @@ def sim(context: typer.Context) -> None:
 
 def main() -> None:
     """The command `xor-fast`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files and users need not fit what is written to
     app()

@@ -1,6 +1,7 @@
 """`xor-fast chat`: a person types, the other side's devices read, and the other way round."""
 
 import asyncio
+import io
 import sys
 import threading
 from contextlib import suppress
@@ -17,6 +18,7 @@ from xor_fast.cli.serve import enroll_on_first_use, place_of
 from xor_fast.errors import ConfigError, RequestFailed, StreamEnded
 from xor_fast.messenger import Messenger, XmppStream
 from xor_fast.usages.xmpp.jid import prepare_bare
+from xor_fast.usages.xmpp.restricted_xml import StanzaError
 from xor_fast.usages.xmpp.stream import Closed, Failed
 
 CLIENT = "{jabber:client}"
@@ -178,7 +180,11 @@ class Conversation:
             return
         if not self._devices(jid):
             await self._seek(jid)
-        reached = await self._messenger.send(jid, self._message(jid, text))
+        try:
+            reached = await self._messenger.send(jid, self._message(jid, text))
+        except StanzaError as error:  # a control character, or a whole book
+            self._output.say("not-sent", f"not sent: {error}", body=text)
+            return
         if reached:
             node_ids = [stream.peer_node_id.hex() for stream in reached]
             self._output.say("sent", None, jid=jid, node_ids=node_ids, body=text)
@@ -217,10 +223,12 @@ def _typed_lines() -> "asyncio.Queue[str | None]":
     """Lines of standard input, None at its end; a thread reads, for a file or a terminal cannot be awaited alike."""
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str | None] = asyncio.Queue()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # what is typed need not be UTF-8
 
     def read() -> None:
         try:
-            for line in sys.stdin:
+            for line in sys.stdin or ():  # None where it was closed before we began
                 loop.call_soon_threadsafe(lines.put_nowait, line.strip())
             loop.call_soon_threadsafe(lines.put_nowait, None)
         except (RuntimeError, ValueError):

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING
 
-from xor_fast import config
+from xor_fast import config, limits
 from xor_fast.config import Overlay
 from xor_fast.errors import ConfigError, TrustError
 from xor_fast.trust import authority
@@ -59,7 +59,8 @@ class DataDirectory:
 
     @property
     def has_identity(self) -> bool:
-        return self.certificate.is_file() and self.key.is_file()
+        """Or what is left of one, which then is said to be damaged."""
+        return self.certificate.exists() or self.key.exists()
 
     @property
     def has_ca(self) -> bool:
@@ -78,14 +79,20 @@ class DataDirectory:
         except TrustError as error:
             raise ConfigError(f"{self.certificate}: {error}; enrol again: xor-fast enroll") from None
         except ConfigError as error:
-            raise ConfigError(f"{self}: {error}") from None
+            raise ConfigError(f"{self}: {error}" if str(self) not in str(error) else str(error)) from None
         certificates = tuple(certificate.certificate for certificate in identity.certificates)
         return identity, Credentials(certificates, key, overlay.root_certs)
 
     def authority(self, overlay: Overlay) -> Authority:
         hint = "the overlay's CA is in the directory that `xor-fast quickstart` made"
-        certificate = authority.certificate_from_pem(_read(self.ca / "ca.crt", hint))
-        return Authority(overlay.instance_name, certificate, authority.key_from_pem(_read(self.ca / "ca.key", hint)))
+        pem, key = _read(self.ca / "ca.crt", hint), _read(self.ca / "ca.key", hint)
+        try:
+            certificate = authority.certificate_from_pem(pem)
+            if certificate not in overlay.root_certs:
+                raise ConfigError(f"ca.crt is no root-cert of {self.document}, so nobody would trust what it issues")
+            return Authority(overlay.instance_name, certificate, authority.key_from_pem(key))
+        except ConfigError as error:
+            raise ConfigError(f"{self.ca}: {error}") from None
 
     @property
     def control(self) -> str:
@@ -111,6 +118,8 @@ class DataDirectory:
                 raise ConfigError(
                     f"{self} is in use by a running node: stop it first, or take another directory with --data"
                 ) from None
+            except OSError as error:  # of a file system without locks
+                raise ConfigError(f"{self._lock} cannot be locked: {error.strerror}") from None
             yield
         finally:
             os.close(descriptor)
@@ -132,7 +141,10 @@ class DataDirectory:
         try:
             new.path.mkdir(mode=0o700, parents=True)
             yield new
+            for directory in (new.path, *(path for path in new.path.iterdir() if path.is_dir())):
+                _sync(directory)
             os.rename(new.path, self.path)
+            _sync(self.path.parent)
         except OSError as error:
             raise ConfigError(f"cannot write {self}: {error.strerror}") from None
         finally:
@@ -167,7 +179,8 @@ def wall_ms() -> int:
 
 def _read(path: Path, hint: str) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(limits.MAX_CONFIG_SIZE + 1)  # more than any of them may have
     except FileNotFoundError:
         raise ConfigError(f"{path} is not there; {hint}") from None
     except OSError as error:
@@ -179,3 +192,14 @@ def _write(path: Path, content: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(descriptor, "wb") as file:
         file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync(directory: Path) -> None:
+    """What has its name there has it after a crash of the machine too."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -83,6 +83,8 @@ def require(is_so: bool, text: str) -> None:
 def demo(nodes: int, pcap: Path | None, keep: bool, as_json: bool) -> int:
     """nodes: how many node processes, at least 8; pcap: where to write the packets of all processes."""
     output = Output(as_json)
+    if pcap is not None:
+        pcap.open("ab").close()  # a file that cannot be written is to be known before the minute that fills it
     folder = Path(tempfile.mkdtemp(prefix="xor_fast-demo-"))
     with ExitStack() as at_end:
         if not keep:

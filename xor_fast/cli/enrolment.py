@@ -7,7 +7,7 @@ from typing import NamedTuple
 from xor_fast import limits
 from xor_fast.actions import Address
 from xor_fast.cli.data import CA_LIFE_MS, CERTIFICATE_LIFE_MS, CLOCK_SKEW_MS, DataDirectory, wall_ms
-from xor_fast.config import KindDefinition, Overlay, advised_ttl, write_overlay
+from xor_fast.config import KindDefinition, Overlay, advised_ttl, checked_name, write_overlay
 from xor_fast.errors import ConfigError
 from xor_fast.trust.authority import Authority, certificate_to_pem, key_to_pem, new_key
 from xor_fast.usages.xmpp import jid as jids
@@ -39,6 +39,7 @@ def found_overlay(
     nodes: how many the overlay may grow to."""
     now = wall_ms()
     key = new_key(secrets.randbits(320))
+    name = checked_name(name)
     ca = Authority.create(name, key, serial=_serial(), not_before_ms=now - CLOCK_SKEW_MS, not_after_ms=now + CA_LIFE_MS)
     overlay = Overlay(
         instance_name=name,

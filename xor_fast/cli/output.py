@@ -16,6 +16,7 @@ import typer
 from xor_fast.errors import OwnerError, RequestFailed, TrustError
 
 P = ParamSpec("P")
+_LONGEST = 1000  # characters of a line about a mistake
 
 
 class Exit(IntEnum):
@@ -57,7 +58,7 @@ class _LogHandler(logging.Handler):
         if self._output.as_json:
             self._output.say("log", None, level=level, text=text)
         else:
-            print(f"{level}: {text}", file=sys.stderr, flush=True)
+            print(f"{level}: {_one_line(text)}", file=sys.stderr, flush=True)
 
 
 def program() -> str:
@@ -85,6 +86,11 @@ def reported(command: Callable[P, int | None]) -> Callable[P, None]:
             code = 130  # as a shell says it; a running node never comes here, it leaves in order
         except typer.Exit:
             raise
+        except BrokenPipeError:  # whoever reads us has seen enough, as `head` and `less` do
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = Exit.NO_SUCCESS
+        except OSError as error:  # a file of the owner, or a want of this machine
+            code = _complain(output, Exit.WRONG_USE, _why(error))
         except Exception as error:
             code = _complain(output, Exit.INTERNAL, _internal(error))
         raise typer.Exit(code)
@@ -95,13 +101,29 @@ def reported(command: Callable[P, int | None]) -> Callable[P, None]:
 def _complain(output: Output, code: Exit, text: str) -> Exit:
     if output.as_json:
         output.say("error", None, text=text, exit=int(code))
-    print(f"xor-fast: {text}", file=sys.stderr, flush=True)
+    print(f"xor-fast: {_one_line(text)}", file=sys.stderr, flush=True)
     return code
 
 
-def _internal(error: Exception) -> str:
+def _one_line(text: str) -> str:
+    """Names and words of others may hold anything."""
+    clean = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return clean if len(clean) <= _LONGEST else f"{clean[: _LONGEST // 2]} ... {clean[-_LONGEST // 2 :]}"
+
+
+def _why(error: OSError) -> str:
+    _show_traceback()
+    name = error.filename.decode(errors="replace") if isinstance(error.filename, bytes) else error.filename
+    return f"{name}: {error.strerror}" if name else str(error)
+
+
+def _show_traceback() -> None:
     if os.environ.get("XOR_FAST_TRACEBACK"):
         traceback.print_exc()
+
+
+def _internal(error: Exception) -> str:
+    _show_traceback()
     where: Any = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{os.path.basename(where.filename)}:{where.lineno}"
     return f"a fault of this program: {type(error).__name__}: {error} ({place}); XOR_FAST_TRACEBACK=1 shows all of it"

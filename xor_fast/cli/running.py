@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import os
 import random
+import re
 import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -12,13 +13,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from xor_fast import limits
 from xor_fast.actions import Address
-from xor_fast.cli.data import DataDirectory
+from xor_fast.cli.data import DataDirectory, wall_ms
 from xor_fast.cli.enrolment import issue
 from xor_fast.cli.output import Output
 from xor_fast.config import Overlay
 from xor_fast.core.node import Node
 from xor_fast.core.tuning import DEFAULTS, Tuning
-from xor_fast.errors import ConfigError, ErrorCode, RequestFailed
+from xor_fast.errors import ConfigError, ErrorCode, RequestFailed, TrustError
 from xor_fast.net import collector, stats
 from xor_fast.net.disk import Disk
 from xor_fast.net.listener import address_of, bind
@@ -40,8 +41,8 @@ class Place(NamedTuple):
     keylog: Path | None = None
 
 
-def parse_address(text: str, option: str) -> Address:
-    """HOST:PORT or HOST with an IP address; [HOST]:PORT for IPv6."""
+def parse_address(text: str, option: str, *, least_port: int = 1) -> Address:
+    """HOST:PORT or HOST with an IP address; [HOST]:PORT for IPv6. least_port: 0 where the system may choose one."""
     host, port = text, str(DEFAULT_PORT)
     if text.startswith("[") and "]" in text:
         host, _, rest = text[1:].partition("]")
@@ -50,7 +51,7 @@ def parse_address(text: str, option: str) -> Address:
         host, _, port = text.partition(":")
     try:
         host = str(ipaddress.ip_address(host))
-        if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        if not re.fullmatch("[0-9]{1,5}", port, re.ASCII) or not least_port <= int(port) <= 65535:
             raise ValueError
     except ValueError:
         raise ConfigError(f"{option} {text}: needed is an IP address and a port, such as 127.0.0.1:6084") from None
@@ -124,18 +125,25 @@ async def opened(
         sock = bind(*place.listen)
         own = address_of(sock)
         addresses = place.advertise or (own,)
-        if any(ipaddress.ip_address(host).is_unspecified for host, _ in addresses):
-            raise ConfigError(f"--listen {show_address(own)} says not where others reach us: add --advertise IP:PORT")
         node = _node(overlay, identity, addresses, tuning, durable=True)
         hosts = tuple(dict.fromkeys(host for host, _ in addresses))
-        disk = Disk(str(data.store))
-        async with Peer(node, _tls(credentials, place), sock, hosts=hosts, disk=disk) as peer:
+        tls = _tls(credentials, place)
+        async with Peer(node, tls, sock, hosts=hosts, disk=Disk(str(data.store))) as peer:
+            _judge(peer, credentials, data)
             collector.settle()
             control = await stats.Control.serve(data.control, {"status": lambda: stats.status(peer)})
             try:
                 yield peer
             finally:
                 control.close()
+
+
+def _judge(peer: Peer, credentials: Credentials, data: DataDirectory) -> None:
+    """As the others will; they only refuse, and where there are none yet, nobody would say so."""
+    try:
+        peer.node.verifier.link(credentials.certificates, wall_ms())
+    except TrustError as error:
+        peer.journal.say("warning", f"{data.certificate}: {error}; others will refuse it: enrol again, xor-fast enroll")
 
 
 @asynccontextmanager
@@ -163,7 +171,7 @@ async def _connected(
     overlay: Overlay, identity: Identity, credentials: Credentials, bootstrap: Sequence[Address]
 ) -> AsyncIterator[Peer]:
     async with Peer(_node(overlay, identity), Tls(credentials)) as peer:
-        where = bootstrap or overlay.bootstrap_nodes
+        where = _bootstrap(bootstrap, overlay)
         try:
             async with asyncio.timeout(limits.DIAL_TIMEOUT + limits.HANDSHAKE_TIMEOUT):
                 await peer.connect(where)
@@ -171,6 +179,13 @@ async def _connected(
             text = f"no bootstrap node answered ({', '.join(map(show_address, where))})"
             raise RequestFailed(ErrorCode.REQUEST_TIMEOUT, text) from None
         yield peer
+
+
+def _bootstrap(given: Sequence[Address], overlay: Overlay) -> tuple[Address, ...]:
+    where = tuple(given) or overlay.bootstrap_nodes
+    if not where:
+        raise ConfigError(f"the document of {overlay.instance_name} names no bootstrap node: add --bootstrap IP:PORT")
+    return where
 
 
 def _node(
@@ -200,7 +215,7 @@ def _tls(credentials: Credentials, place: Place) -> Tls:
 
 async def join(peer: Peer, bootstrap: Sequence[Address], output: Output) -> None:
     """Become part of the ring; tries until it succeeds, and the log says why a try did not."""
-    where = tuple(bootstrap) or peer.node.overlay.bootstrap_nodes
+    where = _bootstrap(bootstrap, peer.node.overlay)
     shown = ", ".join(map(show_address, where))
     output.say("joining", f"joining {peer.node.overlay.instance_name} through {shown} ...", bootstrap=shown)
     await peer.join(where)

@@ -1,5 +1,6 @@
 """Nodes that serve the overlay until Ctrl-C: `quickstart` and `node`; and `enroll`."""
 
+from ipaddress import ip_address
 from pathlib import Path
 
 import uvloop
@@ -32,14 +33,13 @@ def quickstart(
     is_new = not directory.has_overlay
     if is_new:
         place = place_of(listen or show_address(DEFAULT_LISTEN), advertise, pcap, keylog)
-        if place.listen[1] == 0:  # a Configuration Document names a port
-            with bind(*place.listen) as sock:
-                place = place._replace(listen=address_of(sock))
+        with bind(*place.listen) as sock:  # the document names it for good: it must be one, and have a port
+            place = place._replace(listen=address_of(sock))
         enrolment.found_overlay(directory, name, (place.advertise or (place.listen,))[0], nodes=nodes)
     elif not directory.has_ca:
         raise ConfigError(f"{data} holds no CA, so it was not made by quickstart: run `{program()} node --data {data}`")
     else:
-        where = directory.overlay().bootstrap_nodes[0]
+        where = (*directory.overlay().bootstrap_nodes, DEFAULT_LISTEN)[0]
         place = place_of(listen or show_address(where), advertise, pcap, keylog)
         if where not in (place.listen, *place.advertise):
             output.say("note", f"note: others look for the first peer at {show_address(where)}, as the document says")
@@ -158,4 +158,9 @@ def place_of(listen: str, advertise: list[str], pcap: Path | None, keylog: Path 
     if pcap is not None and keylog is not None:
         raise ConfigError("--pcap writes the keys into its own file: leave out --keylog")
     addresses = tuple(parse_address(text, "--advertise") for text in advertise)
-    return Place(parse_address(listen, "--listen"), addresses, pcap, keylog)
+    own = parse_address(listen, "--listen", least_port=0)
+    for host, port in addresses or (own,):
+        if ip_address(host).is_unspecified:
+            where = show_address((host, port))
+            raise ConfigError(f"{where} says not where others reach us: add --advertise IP:PORT that does")
+    return Place(own, addresses, pcap, keylog)

@@ -38,6 +38,6 @@ def checked(tuning: Tuning) -> Tuning:
         )
     if not 1 <= tuning.fingers <= limits.MAX_FINGERS:
         raise ConfigError(f"fingers is {tuning.fingers}: choose 1 to {limits.MAX_FINGERS}")
-    if not tuning.hold_down >= 0:
-        raise ConfigError(f"hold_down is {tuning.hold_down}: choose 0 or more seconds")
+    if not 0 <= tuning.hold_down <= limits.MAX_HOLD_DOWN:
+        raise ConfigError(f"hold_down is {tuning.hold_down}: choose 0 to {limits.MAX_HOLD_DOWN:g} seconds")
     return tuning

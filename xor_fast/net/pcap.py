@@ -18,7 +18,7 @@ from typing import cast
 
 from xor_fast import limits
 from xor_fast.errors import ConfigError
-from xor_fast.net.journal import explain
+from xor_fast.net.journal import Journal, explain
 from xor_fast.net.openssl import TlsError
 from xor_fast.net.tls import Credentials, Tls
 from xor_fast.net.transport import READ_BUFFER, Connection
@@ -50,16 +50,28 @@ class PcapFile:
     def __init__(self, path: str) -> None:
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+            os.write(self._descriptor, _HEADER)
         except OSError as error:
             raise ConfigError(f"cannot write packets to {path}: {explain(error)}") from None
-        os.write(self._descriptor, _HEADER)
+        self._path = path
+        self._is_broken = False
 
     def packet(self, microseconds: int, data: bytes) -> None:
         head = struct.pack("<IIIII", 0, microseconds >> 32, microseconds & 0xFFFFFFFF, len(data), len(data))
-        os.write(self._descriptor, _block(_PACKET, head + data))
+        self._append(_block(_PACKET, head + data))
 
     def secrets(self, key_log: bytes) -> None:
-        os.write(self._descriptor, _block(_SECRETS, struct.pack("<II", _TLS_KEY_LOG, len(key_log)) + key_log))
+        self._append(_block(_SECRETS, struct.pack("<II", _TLS_KEY_LOG, len(key_log)) + key_log))
+
+    def _append(self, block: bytes) -> None:
+        """A full disk ends the file, and not the connections that are written down."""
+        if self._is_broken:
+            return
+        try:
+            os.write(self._descriptor, block)
+        except OSError as error:
+            self._is_broken = True
+            Journal().say("error", f"no more packets are written to {self._path}: {explain(error)}")
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -1,6 +1,5 @@
 """`xor-fast dump`: RELOAD bytes, from wherever a person has them, as a readable tree or as JSON."""
 
-import os
 import sys
 import tempfile
 import warnings
@@ -55,12 +54,9 @@ def dump(inputs: list[str], options: Options) -> int:
     dumper = _dumper(options, overlay)
     is_good, is_first = True, True
     warnings.simplefilter("ignore")  # of cryptography, about certificates that others made
-    try:
-        for shown in _shown(inputs, options, dumper, output):
-            _print(shown, options, output, is_first=is_first)
-            is_good, is_first = is_good and shown.item.is_good, False
-    except BrokenPipeError:  # whoever reads us has seen enough, as `head` and `less` do
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for shown in _shown(inputs, options, dumper, output):
+        _print(shown, options, output, is_first=is_first)
+        is_good, is_first = is_good and shown.item.is_good, False
     return Exit.DONE if is_good and not is_first else Exit.NO_SUCCESS
 
 
