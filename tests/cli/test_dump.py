@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from tests.pki import Pki
 from tests.vectors.notation import load, unhex
 from xor_fast.cli.app import app
 from xor_fast.cli.dump import command
@@ -364,6 +365,7 @@ def test_a_message_cut_short_says_so() -> None:
         (["--kinds", "5=many", "00"], ["--kinds 5=many"]),
         (["--certificate", "nothing.pem", "00"], ["nothing.pem"]),
         (["--certificate", "empty", "00"], ["empty", "neither PEM nor DER"]),
+        (["--certificate", "other.der", "00"], ["other.der", "neither PEM nor DER"]),
         (["--config", "nothing.xml", "00"], ["nothing.xml"]),
         (["--config", "empty", "00"], ["empty"]),
         (["--as", "PingReq", "000"], ["odd number of hex digits"]),
@@ -377,6 +379,8 @@ def test_mistakes_are_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: list[str]
 ) -> None:
     (tmp_path / "empty").write_bytes(b"")
+    version = bytes.fromhex("a003020102"), bytes.fromhex("a003020139")
+    (tmp_path / "other.der").write_bytes(Pki().authority.certificate.replace(*version))  # which there is not
     (tmp_path / "capture.pcap").write_bytes(bytes.fromhex("a1b2c3d4") + b"no capture")
     monkeypatch.chdir(tmp_path)
     done = dump(*arguments)

@@ -87,6 +87,13 @@ def test_wrong_use_is_one_line_and_exit_code_2() -> None:
         (("churn", "--lookups-per-minute", "0"), "'0' is not a number above 0"),
         (("bridge", "--nodes", "3"), "'3' is not a number from 4 to 10000"),
         (("paths", "--plot", "paths.gif"), "a plot is a .png or .svg file, not 'paths.gif'"),
+        (("torture", "--seeds", "0"), "'0' is not a number from 1 to 4294967296"),
+        (("torture", "--jobs", "-1"), "'-1' is not a number from 1 to 1024"),
+        (
+            ("torture", "--plan", "nowhere"),
+            "--plan nowhere cannot be read: [Errno 2] No such file or directory: 'nowhere'",
+        ),
+        (("modelcheck", "--window", "nan"), "'nan' is not a time: write 90s, 1.5m or 2h"),
         (("paths", "--json", "/nowhere/paths.json"), "cannot write /nowhere/paths.json: No such file or directory"),
     ],
 )

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from xor_fast.cli.data import read_overlay, wall_ms
 from xor_fast.cli.dump import show
 from xor_fast.cli.dump.capture import Packet, is_capture, read_capture
@@ -18,9 +15,10 @@ from xor_fast.cli.dump.content import DEFAULT_KINDS, Kind
 from xor_fast.cli.dump.hextext import read_hex
 from xor_fast.cli.dump.items import Dumper, Item, body_of, form_of
 from xor_fast.cli.output import Exit, Output
-from xor_fast.config import NAMED_KINDS, Overlay
+from xor_fast.config import NAMED_KINDS, Overlay, load_certificate
 from xor_fast.errors import ConfigError
 from xor_fast.messages import DataModel
+from xor_fast.trust.certificates import certificates_from_pem
 
 
 class Options(NamedTuple):
@@ -186,9 +184,9 @@ def _certificates(path: Path) -> list[bytes]:
     content = _content(path)
     try:
         if b"-----BEGIN" in content:
-            return [loaded.public_bytes(Encoding.DER) for loaded in x509.load_pem_x509_certificates(content)]
-        x509.load_der_x509_certificate(content)
-    except ValueError:
+            return certificates_from_pem(content)
+        load_certificate(content)
+    except (ValueError, ConfigError):
         raise ConfigError(f"--certificate {path}: neither PEM nor DER of an X.509 certificate") from None
     return [content]
 

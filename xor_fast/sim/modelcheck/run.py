@@ -11,6 +11,7 @@ import msgspec
 from xor_fast.sim.modelcheck import checks, scenarios, trace
 from xor_fast.sim.modelcheck.explore import Bounds, Found, Result, Search
 from xor_fast.sim.modelcheck.scenarios import Model, Scenario
+from xor_fast.sim.scenarios.scenario import seconds, whole
 
 MAX_RING = 4
 BUDGET, LARGE_BUDGET = 400_000, 20_000  # states for each scenario; the latter where there is no hope to see all
@@ -130,9 +131,9 @@ def _parser() -> argparse.ArgumentParser:
         "--ring", type=int, choices=range(1, MAX_RING + 1), help="members at the start (default: 1 to 4)"
     )
     parser.add_argument("--operations", type=int, choices=range(1, 6), default=2, help="that meet (default 2)")
-    parser.add_argument("--budget", type=int, help="states for each scenario (see the end of the output)")
+    parser.add_argument("--budget", type=whole(1, 1 << 32), help="states for each scenario (see the end of the output)")
     parser.add_argument(
-        "--window", type=float, default=0.5, help="seconds after an operation in which every order counts"
+        "--window", type=seconds, default=0.5, help="seconds after an operation in which every order counts"
     )
     parser.add_argument("--no-reduction", action="store_true", help="orders of commuting messages too, to compare")
     parser.add_argument("--json", action="store_true", help="the figures as one JSON object")

@@ -115,7 +115,7 @@ class Scenario(NamedTuple):
 
 def whole(low: int, high: int) -> Read:
     def read(text: str) -> int:
-        if not text.isdigit() or not low <= int(text) <= high:
+        if not re.fullmatch("[0-9]{1,20}", text) or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
         return int(text)
 
@@ -123,7 +123,7 @@ def whole(low: int, high: int) -> Read:
 
 
 def seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)([smh]?)", text)
     if found is None or float(found[1]) * _UNITS[found[2]] <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time: write 90s, 1.5m or 2h")
     return float(found[1]) * _UNITS[found[2]]

@@ -14,6 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from xor_fast.sim.scenarios.scenario import whole
 from xor_fast.sim.torture.faults import Fault
 from xor_fast.sim.torture.minimise import minimise
 from xor_fast.sim.torture.scenario import Outcome, plan_of, torture
@@ -33,7 +34,11 @@ def main(arguments: Sequence[str]) -> int:
     if options.minimise is not None:
         return _minimise(options.minimise)
     if options.plan is not None:
-        plan = msgspec.json.decode(options.plan.read_bytes(), type=Plan)
+        try:
+            plan = msgspec.json.decode(options.plan.read_bytes(), type=Plan)
+        except (OSError, msgspec.DecodeError) as error:
+            print(f"xor-fast sim torture: --plan {options.plan} cannot be read: {error}", file=sys.stderr)
+            return 2
         return _tell([_say(torture(plan.seed, plan.faults), options.json)], options.json)
     with _progress(options.json) as progress:
         task = progress.add_task("seeds", total=options.seeds)
@@ -46,9 +51,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="xor-fast sim torture", description=__doc__.partition(": ")[2])
-    parser.add_argument("--seeds", type=int, default=100, help="how many (default 100)")
+    parser.add_argument("--seeds", type=whole(1, 1 << 32), default=100, help="how many (default 100)")
     parser.add_argument("--first", type=int, default=1, help="the first of them (default 1)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
+    parser.add_argument("--jobs", type=whole(1, 1024), default=1, help="processes (default 1)")
     parser.add_argument("--json", action="store_true", help="one JSON object a seed")
     parser.add_argument("--minimise", type=int, metavar="SEED", help="the shortest list of its faults that still fails")
     parser.add_argument("--plan", type=Path, metavar="FILE", help="run the seed and faults of this file")
