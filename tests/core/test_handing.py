@@ -30,6 +30,7 @@ from xor_fast.messages import (
     DataValue,
     DictionaryEntry,
     ErrorResponse,
+    FetchAns,
     JoinReq,
     StoreAns,
     StoredData,
@@ -96,6 +97,8 @@ def test_a_joiner_that_brings_a_newer_value_is_let_in(around: Neighbours) -> Non
     (handed,) = around.asked_of(joiner, Code.STORE_REQ)
     around.received.clear()
     around.answer_to(joiner, handed, Code.ERROR, ErrorResponse(ErrorCode.DATA_TOO_OLD))
+    (fetch,) = around.asked_of(joiner, Code.FETCH_REQ)
+    around.answer_to(joiner, fetch, Code.FETCH_ANS, FetchAns(()))
     around.wait(0.1)
     (admission,) = around.asked_of(joiner, Code.UPDATE_REQ)
     assert isinstance(admission.body, UpdateReq)
@@ -428,6 +431,23 @@ def fill(around: Neighbours, count: int) -> None:
         body = StoreReq(place, 0, (StoreKindData(DICTIONARY, 0, (data,)),))
         around.deliver(around.members[0], around.message(Code.STORE_REQ, body, resource(place), signer=writer))
     assert len(around.node.storage) == count
+
+
+def test_who_says_that_it_has_newer_values_and_shows_none_holds_few_of_our_requests(around: Neighbours) -> None:
+    """What a replica has that is newer is fetched from it (7.4.1.1). It may refuse thousands of values so."""
+    fill(around, 100)
+    liar = around.member(OURS[:15] + b"\1")
+    around.enter(liar)
+    fetches = set()
+    for _ in range(20):
+        around.wait(0.05)
+        asked = around.asked_of(liar)
+        around.received.clear()
+        fetches |= {request.header.transaction_id for request in asked if request.code == Code.FETCH_REQ}
+        for request in asked:
+            if request.code == Code.STORE_REQ:
+                around.answer_to(liar, request, Code.ERROR, ErrorResponse(ErrorCode.DATA_TOO_OLD))
+    assert 0 < len(fetches) <= limits.HANDOVER_WINDOW
 
 
 def test_copies_for_who_has_gone_keep_nobody_waiting(around: Neighbours) -> None:

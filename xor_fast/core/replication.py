@@ -126,8 +126,10 @@ class Replication:
             if what in self._asked_for or len(self._asked_for) >= limits.MAX_ASKED_FOR:
                 continue  # it tries again
             self._asked_for.add(what)
-            over = partial(self._asked_for.discard, what)
-            self._node.writer.resync(now, Destination(DestinationType.NODE, holder), resource, kind, over)
+            self._node.writer.resync(now, Destination(_NODE, holder), resource, kind, partial(self._fetched, what))
+
+    def _fetched(self, what: tuple[bytes, bytes, int], now: float) -> None:
+        self._asked_for.discard(what)
 
     # --- an original Store ---------------------------------------------------------------------------
 
@@ -501,9 +503,13 @@ class Replication:
             elif outcome.code == ErrorCode.DATA_TOO_OLD and self._is_far(shelf.resource):
                 taken = _may_be_owner(push, outcome.said_by)  # it has a newer one, and here it has no place
             elif outcome.code in (ErrorCode.DATA_TOO_OLD, ErrorCode.GENERATION_COUNTER_TOO_LOW):
-                self._node.writer.resync(now, destination, shelf.resource, shelf.kind)  # 7.4.1.1
                 # A joiner that brings a newer value from its disk does not need ours: no reason to keep it out.
                 taken = self._is_joiner(push.target) and outcome.code == ErrorCode.DATA_TOO_OLD
+                # 7.4.1.1. Not over before that is: who refuses a thousand values and shows none gets a window full.
+                self._node.writer.resync(
+                    now, destination, shelf.resource, shelf.kind, lambda now: over(now, push, taken)
+                )
+                return
             over(now, push, taken)
 
         destination = Destination(_NODE, push.target)

@@ -265,19 +265,18 @@ class Writer:
         holder: Destination,
         resource: bytes,
         kind: int,
-        over: Callable[[], None] = lambda: None,
+        over: Callable[[float], None],
     ) -> None:
         """Another peer has newer values than we do: take them over, if they prove themselves (7.4.1.1)."""
 
         def answered(now: float, outcome: Answer | RequestFailed) -> None:
-            over()
             definition = self._node.kinds.get(kind)
-            if isinstance(outcome, RequestFailed) or definition is None:
-                return
-            proven = self._prove(now, resource, kind, outcome)[0]
-            assert isinstance(outcome.body, FetchAns)
-            theirs = [response.generation for response in outcome.body.kind_responses if response.kind == kind]
-            self._node.storage.take_over(now, resource, definition, proven, max(theirs, default=0))
+            if isinstance(outcome, Answer) and definition is not None:
+                proven = self._prove(now, resource, kind, outcome)[0]
+                assert isinstance(outcome.body, FetchAns)
+                theirs = [response.generation for response in outcome.body.kind_responses if response.kind == kind]
+                self._node.storage.take_over(now, resource, definition, proven, max(theirs, default=0))
+            over(now)
 
         body = FetchReq(resource, (self._specifier(kind),))
         self._node.request(now, (holder,), Code.FETCH_REQ, body, answered)
