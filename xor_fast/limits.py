@@ -94,6 +94,7 @@ UPDATE_COALESCE = 0.2  # changes within this go out as one Update (notes 6.11)
 UPDATE_COALESCE_FAR = 0.8  # when none of the three nearest on each side is concerned
 HOLD_DOWN = 30.0  # RFC 6940 10.7.1, before replicas are made for the replacement of a failed successor
 MAX_HOLD_DOWN = 86400.0  # whatever a node's tuning says: a value has ended before its copies are made
+RESCUE_DELAY = 1.0  # instead of it, when another near peer fails meanwhile: time for triggered Updates, no more
 FAILED_PEER_MEMORY = 10.0  # for this long nobody's stale Update makes us Attach to a peer that has just failed
 JOIN_RETRY = (0.3, 1.0)  # random wait before another try to join, or to connect as a client, doubled each time
 JOIN_RETRY_CEILING = 30.0

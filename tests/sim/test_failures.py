@@ -96,6 +96,31 @@ def test_new_replicas_are_made_thirty_seconds_after_a_successor_failed_not_befor
     assert limits.HOLD_DOWN <= min(stores) <= limits.HOLD_DOWN + 1
 
 
+@pytest.mark.parametrize("steps", [(1, 2), (2, 1), (0, 1), (1, 0), (0, 2)])
+def test_a_value_with_one_holder_left_does_not_wait_for_the_end_of_the_hold_down(
+    steps: tuple[int, int], seed: int
+) -> None:
+    """Of owner and replicas two fail within it, in whatever order: the third is not to follow before it is copied."""
+    overlay = Overlay(10, seed)
+    writer = overlay.hosts[3]
+    stored = overlay.store(writer, b"here")
+    assert isinstance(stored, Stored)
+    overlay.world.run(5)
+    owner = next(host for host in overlay.hosts if host.node.node_id == stored.owner)
+    holders = [after(overlay, owner, step) for step in range(3)]
+
+    def copies() -> int:
+        return sum(len(host.node.storage) for host in overlay.world.alive)
+
+    assert copies() == 3
+    overlay.world.kill(holders[steps[0]])
+    overlay.world.run(10)
+    assert copies() == 2
+    overlay.world.kill(holders[steps[1]])
+    overlay.world.run(5)
+    assert copies() == 3
+
+
 @pytest.mark.req("topo.update-second-case", "topo.source-routed-attach")
 def test_a_closer_peer_is_attached_to_through_the_one_that_named_it(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Partition, "_probe", lambda self, now: None)  # else the search for a split may be there first

@@ -225,12 +225,11 @@ class Replication:
 
     # --- changes of the ring -------------------------------------------------------------------------
 
-    def neighbours_changed(self, now: float, failed: bool) -> None:
-        """Look over what changed hands soon: at once after a join, after the hold-down when a neighbour failed
-        (10.7.1)."""
+    def neighbours_changed(self, now: float, wait: float) -> None:
+        """Look over what changed hands in so many seconds, if not sooner."""
         self._pause = limits.REPLICA_RETRY
         self._note_range()
-        self._schedule(now + (self._node.tuning.hold_down if failed else 0.0))
+        self._schedule(now + wait)
         if self._settled_at is not None:
             self._settled_at.cancel()
         self._tidy_later(now)

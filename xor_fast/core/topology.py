@@ -118,7 +118,7 @@ class Topology:
         self.state = State.JOINED
         self._node.ring.joined = True
         self.updates.start(now, is_known=is_known)
-        self._node.storage.replication.neighbours_changed(now, failed=False)
+        self._node.storage.replication.neighbours_changed(now, wait=0.0)
         self.fingers.start(now)
         self.partition.start(now)
 
@@ -224,11 +224,18 @@ class Topology:
         self.updates.neighbours_changed(now, before, after)
         near = limits.REPLICAS + 1  # whoever is farther away has no part in who stores what
         if before.nearest(near) != after.nearest(near):
-            # The better match that others tell us of after a failure does not end the hold-down: it is what that is
-            # there for (10.7.1).
-            if failed:
-                self._hold_until = now + self._node.tuning.hold_down
-            self._node.storage.replication.neighbours_changed(now, now < self._hold_until)
+            self._node.storage.replication.neighbours_changed(now, self._wait_for_copies(now, failed))
+
+    def _wait_for_copies(self, now: float, failed: bool) -> float:
+        """Seconds until new replicas are made: after a failure the hold-down, for a better match may be about to be
+        told of, and when it is, that does not end it (10.7.1). But after another failure within it there may be values
+        with one holder left, who is not to fail as well while we wait."""
+        hold_down, is_held = self._node.tuning.hold_down, now < self._hold_until
+        if failed:
+            self._hold_until = now + hold_down
+        if failed and is_held:
+            return min(limits.RESCUE_DELAY, hold_down)
+        return hold_down if failed or is_held else 0.0
 
     def _look_again_later(self, now: float) -> None:
         """What was said while we did not want to hear it, or was lost: ask once more when we would listen."""
