@@ -14,9 +14,11 @@ wall stands still. `locals.py` carries out each input in each state of a node on
 **Reduction.** Each keeps all end states; `--no-reduction` turns them off, and a test compares.
 
 1. Steps at different nodes commute, for a step changes its own node, takes from the head of a queue to it and appends
-   to queues from it (`World.commute`; a dial also looks at who is dialled). *Sleep sets* (Godefroid) use that: of two
-   such steps the second order is not taken again. All states are still visited, so checks of every state lose
-   nothing. A state that is met again by a way that spared it less is expanded by the difference.
+   to queues from it (`World.commute`; a dial also looks at who is dialled, a kill at what the others hold). *Sleep
+   sets* (Godefroid) use that: of two such steps the second order is not taken again. All states are still visited, up
+   to the ids of requests: these tell whether the same was asked before and is answered, which 2. may bring about a
+   step earlier (in a ring of 2, 6 % of such pairs of steps led to states that differed, where looked at in ids alone).
+   A state that is met again by a way that spared it less is expanded by the difference.
 2. An UpdateAns or RouteQueryAns that changes nothing but the list of requests under way is taken at the moment it is
    sent. Its request was made with nothing to follow: whatever comes before it or after it at that node (another
    Update to the same peer, which cancels the request; the end of the link, which ends it) leads to the same state.

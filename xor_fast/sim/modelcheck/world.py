@@ -105,7 +105,7 @@ class World:
         return None
 
     def commute(self, step: Step, other: Step) -> bool:
-        """Either order leads to the same state: no node has to do with both."""
+        """Either order leads to the same state, but for ids of requests: no node has to do with both."""
         return not set(self.touched(step)) & set(self.touched(other))
 
     def is_between_steps(self, last: Step | None, state: Global) -> bool:
@@ -142,6 +142,8 @@ class World:
         if step.kind == "dial":
             addresses, _ = step.what  # type: ignore[misc]
             return (step.node, *(self._at[address] for address in addresses if address in self._at))
+        if step.kind == "operation" and self.operations[step.what].kind == "kill":  # type: ignore[index]
+            return tuple(self._at.values())  # whether others hold what it takes with it decides what is excused
         return (step.node,)
 
     # --- doing it --------------------------------------------------------------------------------------
