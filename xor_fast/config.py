@@ -434,8 +434,8 @@ def _expiration(text: str | None) -> int | None:
     return None if text is None else _convert("expiration", text.strip(), _utc_ms)
 
 
-def load_certificate(der: bytes) -> x509.Certificate:
-    """A certificate that can be read in all its parts. Raises ValueError."""
+def check_certificate(der: bytes) -> None:
+    """Can a certificate be read in all its parts? Raises ValueError."""
     try:
         loaded = x509.load_der_x509_certificate(der)
         # The library reads these when they are first asked for; asked here, they cannot fail anywhere else.
@@ -443,7 +443,6 @@ def load_certificate(der: bytes) -> x509.Certificate:
         _ = (loaded.extensions, loaded.public_key())
     except Exception as e:  # what the library raises over foreign bytes is an open set; ValueError is not all of it
         raise ValueError(str(e) or type(e).__name__) from None
-    return loaded
 
 
 def _root_certs(elements: list[ET.Element]) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
@@ -452,7 +451,7 @@ def _root_certs(elements: list[ET.Element]) -> tuple[tuple[bytes, ...], tuple[st
     for number, element in enumerate(elements, 1):
         der = _read(element, _base64)
         try:
-            load_certificate(der)
+            check_certificate(der)
         except ValueError:
             warnings.append(f"root-cert {number} of {len(elements)} is not an X.509 certificate and is left out")
         else:

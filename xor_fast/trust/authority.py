@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from xor_fast.config import load_certificate
+from xor_fast.config import check_certificate
 from xor_fast.errors import ConfigError
 from xor_fast.trust.certificates import XMPP_ADDR, certificates_from_pem, utf8_string
 from xor_fast.trust.keys import PrivateKey, PublicKey, any_key_from_pem
@@ -68,9 +68,10 @@ class Authority:
         self.key: PrivateKey = key
         self._key = _p256(key)
         try:
-            self._loaded = load_certificate(certificate)
+            check_certificate(certificate)
         except ValueError as e:
             raise ConfigError(f"the CA's certificate cannot be read ({e}); restore it") from None
+        self._loaded = x509.load_der_x509_certificate(certificate)
         self._deterministic = deterministic
         if self._loaded.public_key() != key.public_key():
             raise ConfigError("the CA's private key does not belong to its certificate; restore the pair")

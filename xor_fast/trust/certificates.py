@@ -16,7 +16,7 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import ObjectIdentifier
 
 from xor_fast import limits
-from xor_fast.config import Overlay, load_certificate
+from xor_fast.config import Overlay, check_certificate
 from xor_fast.errors import ConfigError, TrustError, WireError
 from xor_fast.messages import DestinationType
 from xor_fast.trust.keys import PublicKey
@@ -65,7 +65,7 @@ def certificates_from_pem(data: bytes) -> list[bytes]:
     """The DER of all certificates in `data`, at least one. Raises ConfigError."""
     try:
         return [loaded.public_bytes(Encoding.DER) for loaded in x509.load_pem_x509_certificates(data)]
-    except Exception as e:  # as in `load_certificate`
+    except Exception as e:  # as in `check_certificate`
         raise ConfigError(f"certificate: not readable as PEM: {_line(e)}") from None
 
 
@@ -73,9 +73,10 @@ def _load(der: bytes) -> x509.Certificate:
     if len(der) > limits.MAX_CERTIFICATE_SIZE:
         raise TrustError(f"certificate: {len(der)} bytes, at most {limits.MAX_CERTIFICATE_SIZE} are read")
     try:
-        return load_certificate(der)
+        check_certificate(der)
     except ValueError as e:
         raise TrustError(f"certificate: not X.509 in DER: {_line(e)}") from None
+    return x509.load_der_x509_certificate(der)
 
 
 def _describe(loaded: x509.Certificate, der: bytes, overlay_name: str, node_id_length: int) -> Certificate:
@@ -199,9 +200,11 @@ class ChainChecker:
     def __init__(self, overlay: Overlay) -> None:
         self._overlay = overlay
         try:
-            self._roots = [load_certificate(der) for der in overlay.root_certs]
+            for der in overlay.root_certs:
+                check_certificate(der)
         except ValueError as e:
             raise ConfigError(f"root-cert: not an X.509 certificate in DER: {_line(e)}") from None
+        self._roots = [x509.load_der_x509_certificate(der) for der in overlay.root_certs]
         if not self._roots:
             raise ConfigError("the overlay has no root-cert, so no certificate could be trusted")
         # RELOAD certificates name no host, so the client verifier serves for both ends of a link. It does not look

@@ -15,7 +15,7 @@ from xor_fast.cli.dump.content import DEFAULT_KINDS, Kind
 from xor_fast.cli.dump.hextext import read_hex
 from xor_fast.cli.dump.items import Dumper, Item, body_of, form_of
 from xor_fast.cli.output import Exit, Output
-from xor_fast.config import NAMED_KINDS, Overlay, load_certificate
+from xor_fast.config import NAMED_KINDS, Overlay, check_certificate
 from xor_fast.errors import ConfigError
 from xor_fast.messages import DataModel
 from xor_fast.trust.certificates import certificates_from_pem
@@ -185,7 +185,7 @@ def _certificates(path: Path) -> list[bytes]:
     try:
         if b"-----BEGIN" in content:
             return certificates_from_pem(content)
-        load_certificate(content)
+        check_certificate(content)
     except (ValueError, ConfigError):
         raise ConfigError(f"--certificate {path}: neither PEM nor DER of an X.509 certificate") from None
     return [content]

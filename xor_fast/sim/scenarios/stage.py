@@ -39,7 +39,7 @@ class Key:
         self.value: bytes = b""  # the last that was acknowledged
         self.older: frozenset[bytes] = frozenset()  # those before it
         self.expires: float = 0.0
-        self.is_safe = False
+        self.is_safe: bool = False
 
 
 class Lookups:
