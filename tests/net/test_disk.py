@@ -112,9 +112,10 @@ def test_the_page_that_says_what_is_in_the_file(tmp_path: Path, place: int, rng:
     bent = bytearray(path.read_bytes())
     bent[place : place + 2] = rng.randbytes(2)
     path.write_bytes(bent)
-    disk = Disk(str(path))
-    assert dict(disk.records()) == there
-    disk.close()
+    writing = Writing(path)
+    assert dict(writing.records) == there
+    assert writing.write((b"vnew", b"1")) is None
+    writing.disk.close()
 
 
 @pytest.mark.parametrize("word", [b"records", b"TABLE", b"key", b"value", b"WITHOUT", b"ROWID"])

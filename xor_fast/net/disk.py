@@ -177,6 +177,7 @@ def _try_to_write(database: sqlite3.Connection) -> None:
     """A bit of the first page says whether a file is only to be read."""
     try:
         database.execute("BEGIN IMMEDIATE")
+        database.execute(_PUT, (b"?", b""))  # only this meets it
         database.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_READONLY:

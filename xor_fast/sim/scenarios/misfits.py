@@ -62,10 +62,10 @@ def slow(options: Options, progress: Progress) -> Result:
     stage.only_held()
     before = _peers_lost(stage)
     _look_up(stage, options.count("lookups"), stage.nodes / 60)
-    missed = (
-        _peers_lost(stage) - before
-    )  # by a neighbour, until the late ACK came: a link of two slow peers is new to it
-    whole = stage.run(60.0, "resting", lambda: checks.is_one_ring(stage.world))
+    # By a neighbour, until the late ACK came: a link of two slow peers is new to it.
+    missed = _peers_lost(stage) - before
+    periods = 2 * stage.world.overlay.update_interval
+    whole = stage.run(periods, "resting", lambda: checks.is_one_ring(stage.world))
     claims = [
         Claim("every lookup succeeds", stage.lookups.success == 1.0),
         Claim("one ring at the end", whole),
