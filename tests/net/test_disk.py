@@ -118,6 +118,20 @@ def test_the_page_that_says_what_is_in_the_file(tmp_path: Path, place: int, rng:
     writing.disk.close()
 
 
+@pytest.mark.parametrize("versions", [(3, 2), (3, 1), (1, 1), (0, 0), (2, 3), (255, 0)])
+def test_the_versions_of_the_file_format(tmp_path: Path, versions: tuple[int, int]) -> None:
+    """For writing and for reading: a file that SQLite would only read is no store."""
+    path = tmp_path / "store.db"
+    there = filled(path)
+    bent = bytearray(path.read_bytes())
+    bent[18:20] = bytes(versions)
+    path.write_bytes(bent)
+    writing = Writing(path)
+    assert dict(writing.records) == there
+    assert writing.write((b"vnew", b"1")) is None
+    writing.disk.close()
+
+
 @pytest.mark.parametrize("word", [b"records", b"TABLE", b"key", b"value", b"WITHOUT", b"ROWID"])
 def test_a_flipped_bit_in_the_words_of_the_schema(tmp_path: Path, word: bytes, rng: random.Random) -> None:
     path = tmp_path / "store.db"

@@ -120,7 +120,7 @@ class Disk:
         try:
             return _open_and_read(path)
         except (_Damaged, *_FAILURES) as error:
-            if not _is_damage(error):
+            if not _is_damage(error, path):
                 raise
             saved = _salvage(path)
             _make(mended, saved)
@@ -165,23 +165,12 @@ def _open_and_read(path: str) -> tuple[sqlite3.Connection, list[Record]]:
         damaged = sum(not _is_sound(key, value) for key, value in records)
         if damaged:  # one with a wrong key is out of order: others could not be found, nor this one removed
             raise _Damaged(f"{damaged} records do not fit their checksums")
-        if os.access(path, os.W_OK):
-            _try_to_write(database)
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(_PUT, (b"?", b""))  # a bit of the first page says whether it may be written to
+        database.execute("ROLLBACK")
         return database, records
     except BaseException:
         database.close()  # or it would keep the file locked
-        raise
-
-
-def _try_to_write(database: sqlite3.Connection) -> None:
-    """A bit of the first page says whether a file is only to be read."""
-    try:
-        database.execute("BEGIN IMMEDIATE")
-        database.execute(_PUT, (b"?", b""))  # only this meets it
-        database.execute("ROLLBACK")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY:
-            raise _Damaged("it says that it must not be written to") from None
         raise
 
 
@@ -204,10 +193,12 @@ class _Damaged(Exception):
     """Found by ourselves, where SQLite would go on."""
 
 
-def _is_damage(error: Exception) -> bool:
+def _is_damage(error: Exception, path: str) -> bool:
     """Of the file itself; else something keeps us from using it."""
     # Without a code it is of Python's module, which has met a blob that has become a text, and no UTF-8.
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    if code & 0xFF == sqlite3.SQLITE_READONLY:
+        return os.access(path, os.W_OK)  # only the file says so
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
