@@ -81,11 +81,13 @@ def test_a_replica_that_comes_when_the_ring_has_changed_already_is_let_go_of() -
 # --- the checks find what is planted ----------------------------------------------------------------------
 
 
-def violations(seed: int, *plan: Fault) -> str:
-    return "\n".join(torture(seed, plan).violations)
+def violations(*plan: Fault) -> str:
+    """Of the first of some storms that shows any: not in each of them does it strike. The same are run always."""
+    runs = (torture(seed, plan).violations for seed in range(1, 6))
+    return "\n".join(next(filter(None, runs), []))
 
 
-def test_stores_answered_before_a_copy_is_made_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stores_answered_before_a_copy_is_made_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def confirm(self: Replication, now: float, request: Any, parts: Any) -> None:
         responses = tuple(StoreKindResponse(part.shelf.kind, part.generation) for part in parts)
         self._node.answer(now, request, Code.STORE_ANS, StoreAns(responses))
@@ -93,16 +95,16 @@ def test_stores_answered_before_a_copy_is_made_are_noticed(seed: int, monkeypatc
     monkeypatch.setattr(Replication, "confirm", confirm)
     monkeypatch.setattr(Replication, "_rebalance", lambda *args, **named: None)
     kills = [Fault(15.0 + machine, "kill", machine, how="gone") for machine in range(16)]
-    assert "lost with its last copy" in violations(seed, *kills)
+    assert "lost with its last copy" in violations(*kills)
 
 
-def test_copies_that_are_not_made_again_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_that_are_not_made_again_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replication, "_rebalance", lambda *args, **named: None)
     kills = [Fault(1.0 + machine, "kill", machine, how="gone") for machine in range(5, 15)]
-    assert "does not hold" in violations(seed, *kills)
+    assert "does not hold" in violations(*kills)
 
 
-def test_values_let_go_of_too_early_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_let_go_of_too_early_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def rebalance(self: Replication, now: float) -> None:
         for shelf in self._storage.shelves.within(bytes(16), bytes(16)):
             for held in list(shelf.values.values()):
@@ -110,7 +112,7 @@ def test_values_let_go_of_too_early_are_noticed(seed: int, monkeypatch: pytest.M
 
     monkeypatch.setattr(Replication, "_rebalance", rebalance)
     joins = [Fault(1.0 + n, "join", 32 + n) for n in range(12)]
-    assert "let go of by the last" in violations(seed, *joins)
+    assert "let go of by the last" in violations(*joins)
 
 
 def test_what_a_disk_does_not_bring_back_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,10 +121,10 @@ def test_what_a_disk_does_not_bring_back_is_noticed(seed: int, monkeypatch: pyte
     random = Random(seed)
     kills = [Fault(at, "kill", n, seconds=3.0, how="disk") for at in (1.0, 25.0) for n in random.sample(range(32), 22)]
     stores = [Fault(50.0 + machine / 8, "store", machine) for machine in range(32)]
-    assert "let go of by the last" in violations(seed, *kills, *stores)
+    assert "let go of by the last" in violations(*kills, *stores)
 
 
-def test_stores_answered_just_before_a_copy_is_made_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stores_answered_just_before_a_copy_is_made_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer waits for a copy: a single death right after it loses nothing."""
 
     def confirm(self: Replication, now: float, request: Any, parts: Any) -> None:
@@ -136,7 +138,7 @@ def test_stores_answered_just_before_a_copy_is_made_are_noticed(seed: int, monke
     monkeypatch.setattr(Replication, "confirm", confirm)
     stores = [Fault(20.0 + machine / 64, "store", machine) for machine in range(32)]
     kills = [Fault(22.0, "kill", machine, how="gone") for machine in range(0, 32, 2)]
-    assert "nobody but the one that died had it" in violations(seed, *stores, *kills)
+    assert "nobody but the one that died had it" in violations(*stores, *kills)
 
 
 def test_an_answer_that_waits_for_no_copy_is_noticed_without_any_death(
@@ -152,15 +154,15 @@ def test_an_answer_that_waits_for_no_copy_is_noticed_without_any_death(
         monkeypatch.delattr(self._node, "answer")
 
     monkeypatch.setattr(Replication, "confirm", answers)
-    assert "acknowledged with one copy, and that was not counted" in violations(seed)
+    assert "acknowledged with one copy, and that was not counted" in violations()
 
 
-def test_what_is_shown_before_it_is_on_the_disk_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_shown_before_it_is_on_the_disk_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Durability, "after", lambda self, now, done: done(now, None))
-    assert "which is not on its disk" in violations(seed)
+    assert "which is not on its disk" in violations()
 
 
-def test_a_generation_counter_that_dies_with_its_owner_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generation_counter_that_dies_with_its_owner_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replicas keep the first that they were told."""
     check = Storage._check_kind
 
@@ -169,38 +171,38 @@ def test_a_generation_counter_that_dies_with_its_owner_is_noticed(seed: int, mon
         return part._replace(generation=part.shelf.next_generation or part.generation) if takes_counter else part
 
     monkeypatch.setattr(Storage, "_check_kind", forgets)
-    assert "was not stored: Error_Generation_Counter_Too_Low" in violations(seed)
+    assert "was not stored: Error_Generation_Counter_Too_Low" in violations()
 
 
-def test_a_generation_counter_that_is_not_on_the_disk_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generation_counter_that_is_not_on_the_disk_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     restore = Ledger._restore_counter
     monkeypatch.setattr(Ledger, "_restore_counter", lambda *args: restore(*args[:-1], 1))
-    assert "was not stored: Error_Generation_Counter_Too_Low" in violations(seed)
+    assert "was not stored: Error_Generation_Counter_Too_Low" in violations()
 
 
-def test_a_generation_counter_that_stands_still_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generation_counter_that_stands_still_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     check = Storage._check_kind
     monkeypatch.setattr(Storage, "_check_kind", lambda *args, **named: check(*args, **named)._replace(generation=7))
-    assert "after another Store it is 7" in violations(seed)
+    assert "after another Store it is 7" in violations()
 
 
-def test_lives_that_do_not_end_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lives_that_do_not_end_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passed on whole, each time a value changes hands."""
 
     def passed_on(self: Held, now: float) -> StoredData:
         return StoredData(self.storage_time, limits.MAX_LIFETIME, self.signed)
 
     monkeypatch.setattr(Held, "passed_on", passed_on)
-    assert "its time is over" in violations(seed)
+    assert "its time is over" in violations()
 
 
-def test_what_is_served_after_its_end_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_served_after_its_end_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Storage, "_remove_what_is_over", lambda *args: None)
     monkeypatch.setattr(Held, "served", lambda self, now: StoredData(self.storage_time, 1, self.signed))
-    assert "after the end of" in violations(seed)
+    assert "after the end of" in violations()
 
 
-def test_lives_that_follow_a_wall_clock_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lives_that_follow_a_wall_clock_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: a clock that is set ends or prolongs all values."""
     set_wall = Node.set_wall
 
@@ -212,10 +214,10 @@ def test_lives_that_follow_a_wall_clock_are_noticed(seed: int, monkeypatch: pyte
                 held.expires -= (unix_ms - before) / 1000
 
     monkeypatch.setattr(Node, "set_wall", sets)
-    assert "did not find" in violations(seed)
+    assert "did not find" in violations()
 
 
-def test_writers_that_follow_a_clock_back_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writers_that_follow_a_clock_back_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     sign = Writer._sign
 
     def forgets(self: Writer, *args: Any) -> Any:
@@ -223,31 +225,31 @@ def test_writers_that_follow_a_clock_back_are_noticed(seed: int, monkeypatch: py
         return sign(self, *args)
 
     monkeypatch.setattr(Writer, "_sign", forgets)
-    assert "was not stored: Error_Data_Too_Old" in violations(seed)
+    assert "was not stored: Error_Data_Too_Old" in violations()
 
 
-def test_answers_that_are_kept_for_ever_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_are_kept_for_ever_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Transactions, "_forget_old", lambda *args: None)
-    assert "entries in transactions._kept" in violations(seed)
+    assert "entries in transactions._kept" in violations()
 
 
-def test_who_never_ends_leaving_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_never_ends_leaving_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Topology, "_left", lambda *args: None)
-    assert "is leaving" in violations(seed, Fault(1.0, "leave", 7))
+    assert "is leaving" in violations(Fault(1.0, "leave", 7))
 
 
-def test_wishes_that_never_end_are_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wishes_that_never_end_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lookups, "fetch", lambda *args: None)
-    assert "came to no end" in violations(seed)
+    assert "came to no end" in violations()
 
 
-def test_a_partition_that_is_not_noticed_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partition_that_is_not_noticed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Partition, "_probe", lambda *args: None)
     halves = Fault(1.0, "partition", others=tuple(range(16)), seconds=50.0)
-    assert "quiet seconds" in violations(seed, halves)
+    assert "quiet seconds" in violations(halves)
 
 
-def test_a_forged_value_that_is_believed_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forged_value_that_is_believed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def verify(self: FakeVerifier, signature: Any, data: bytes, bucket: Any, wall_ms: int) -> Any:
         for certificate in bucket:
             self.certificate(certificate.certificate, (), wall_ms)
@@ -256,15 +258,15 @@ def test_a_forged_value_that_is_believed_is_noticed(seed: int, monkeypatch: pyte
     monkeypatch.setattr(FakeVerifier, "verify", verify)
     lies = [Fault(1.0, "lie", machine, seconds=50.0, how="forged") for machine in range(32)]
     reads = [Fault(5.0 + machine, "fetch", machine, (31 - machine,)) for machine in range(16)]
-    assert "never written there" in violations(seed, *lies, *reads)
+    assert "never written there" in violations(*lies, *reads)
 
 
-def test_an_exception_out_of_the_core_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_out_of_the_core_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*args: Any, **named: Any) -> None:
         raise KeyError("planted")
 
     monkeypatch.setattr(PingService, "ping", fails)
-    assert "KeyError: 'planted'" in violations(seed)
+    assert "KeyError: 'planted'" in violations()
 
 
 # --- the shortest list that fails --------------------------------------------------------------------------
