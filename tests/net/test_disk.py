@@ -187,7 +187,7 @@ def test_around_a_torn_page_what_can_be_read_is_saved(tmp_path: Path, rng: rando
     found = dict(disk.records())
     assert found.items() <= there.items()
     assert len(disk.complaints) == 1
-    assert len(found) > 0.8 * len(there), f"page {page}"
+    assert len(found) > 0.7 * len(there), f"page {page}"  # to ninety leads an inner page
     disk.close()
     again = Disk(str(path))  # the damage is set aside: the next start has nothing to say about it
     assert (dict(again.records()), again.complaints) == (found, [])
