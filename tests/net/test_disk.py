@@ -180,6 +180,7 @@ def test_around_a_torn_page_what_can_be_read_is_saved(tmp_path: Path, rng: rando
     there = filled(path)
     data = bytearray(path.read_bytes())
     page = rng.randrange(2, len(data) // 4096)
+    is_leaf = data[page * 4096] == 0x0A  # with nine values; through an inner page one reaches ninety
     data[page * 4096 + 2048 : (page + 1) * 4096] = bytes(2048)
     data[page * 4096 : page * 4096 + 8] = b"\xff" * 8
     path.write_bytes(data)
@@ -187,7 +188,7 @@ def test_around_a_torn_page_what_can_be_read_is_saved(tmp_path: Path, rng: rando
     found = dict(disk.records())
     assert found.items() <= there.items()
     assert len(disk.complaints) == 1
-    assert len(found) > 0.7 * len(there), f"page {page}"  # to ninety leads an inner page
+    assert len(found) > (0.95 if is_leaf else 0.7) * len(there), f"page {page}"
     disk.close()
     again = Disk(str(path))  # the damage is set aside: the next start has nothing to say about it
     assert (dict(again.records()), again.complaints) == (found, [])

@@ -73,13 +73,14 @@ class DataDirectory:
         """The identity, and the same for TLS."""
         from xor_fast.net.tls import Credentials  # enrolling and reading need no TLS, which may not have been built
 
-        key = _read(self.key, "enrol an identity: xor-fast enroll")
+        hint = "enrol an identity: xor-fast enroll"
+        key, certificate = _read(self.key, hint), _read(self.certificate, hint)
         try:
-            identity = Identity.from_pem(_read(self.certificate, "enrol an identity: xor-fast enroll"), key, overlay)
+            identity = Identity.from_pem(certificate, key, overlay)
         except TrustError as error:
             raise ConfigError(f"{self.certificate}: {error}; enrol again: xor-fast enroll") from None
         except ConfigError as error:
-            raise ConfigError(f"{self}: {error}" if str(self) not in str(error) else str(error)) from None
+            raise ConfigError(f"{self}: {error}") from None
         certificates = tuple(certificate.certificate for certificate in identity.certificates)
         return identity, Credentials(certificates, key, overlay.root_certs)
 
